@@ -1,0 +1,33 @@
+// Safe extraction of foreign archives (tar, cpio, zip; gzip, bzip2, xz, zstd) below a directory
+// descriptor. Threats 8 and 21: parents are resolved in-root per entry, the last component is never
+// followed, hard links go through an in-root descriptor, link text is stored verbatim.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "archive/tree.h"
+
+namespace slipway::archive {
+
+struct ExtractOptions {
+  std::string prefix;
+  bool strip_wrapper = false;   ///< drop one wrapping directory if the root has no bin/ (SRC-6)
+  bool bin_executable = false;  ///< chmod a+x below bin/ (SRC-7)
+  bool whiteouts = false;       ///< OCI: .wh.x becomes an overlay whiteout, .wh..wh..opq opaque
+  std::optional<std::pair<uint32_t, uint32_t>> owner;  ///< all entries
+  bool keep_owner = true;       ///< chown as the archive says (needs ids); false = leave
+  bool devices = false;         ///< else device nodes and FIFOs are left out with a warning
+  uint64_t size_max_bytes = 50ULL << 30;
+  uint64_t entries_max = 5'000'000;
+  std::function<void(const std::string&)> on_warning;
+  std::function<void(uint64_t bytes)> on_progress;
+};
+
+/// Extracts from `archive` (read at its current offset to the end) below `target`. Returns the
+/// listing below prefix, content digests included. Throws Error(outside) when the archive is
+/// malformed, cut short, or over a limit; what was written by then stays for the caller to drop.
+Tree extract(int archive, int target, const ExtractOptions& options);
+
+}  // namespace slipway::archive

@@ -1,0 +1,27 @@
+# slipway_folder(name DIR folder LINK targets…): one library per folder.
+#
+# Its headers are reachable as "<name>/x.h" through a link in the build tree that only those who
+# link the library get, so an include against the direction of knowledge does not compile.
+# Sources are globbed: the folder is the list (style: one room, one idea).
+function(slipway_folder name)
+  cmake_parse_arguments(ARG "" "DIR" "LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${ARG_DIR}/*.cpp)
+  set(root ${CMAKE_BINARY_DIR}/roots/${name})
+  file(MAKE_DIRECTORY ${root})
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${ARG_DIR} ${root}/${name} SYMBOLIC)
+  if(sources)
+    add_library(slipway_${name} STATIC ${sources})
+    target_include_directories(slipway_${name} PUBLIC ${root})
+    target_link_libraries(slipway_${name} PUBLIC ${ARG_LINK} PRIVATE slipway_warnings)
+    target_link_libraries(slipway_${name} PUBLIC slipway_settings)
+    if(NOT name STREQUAL "base")
+      target_precompile_headers(slipway_${name} REUSE_FROM slipway_base)
+    else()
+      target_precompile_headers(slipway_base PRIVATE ${CMAKE_SOURCE_DIR}/builder/base/precompiled.h)
+    endif()
+  else()
+    add_library(slipway_${name} INTERFACE)
+    target_include_directories(slipway_${name} INTERFACE ${root})
+    target_link_libraries(slipway_${name} INTERFACE ${ARG_LINK} slipway_settings)
+  endif()
+endfunction()
