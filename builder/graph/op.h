@@ -43,6 +43,8 @@ struct LocalOp {
   /// the snapshot as a layer without copying it.
   std::string prefix;
   Owner owner;
+  /// Extension: everything below bin/ is made executable (heroku.md SRC-7).
+  bool executable_bin = false;
 };
 
 /// A commit of a git repository.
@@ -52,8 +54,9 @@ struct GitOp {
   std::string subdir;
   bool keep_git_dir = false;
   bool submodules = true;
-  std::string prefix;  ///< extension, as LocalOp
+  std::string prefix;  ///< extensions, as LocalOp
   Owner owner;
+  bool executable_bin = false;
 };
 
 /// One URL. With `unpack` the (compressed) tar is unpacked, a single wrapping directory dropped
@@ -64,8 +67,9 @@ struct HttpOp {
   std::string filename;
   bool unpack = false;
   bool strip_wrapper = false;
-  std::string prefix;  ///< extension, as LocalOp
+  std::string prefix;  ///< extensions, as LocalOp
   Owner owner;
+  bool executable_bin = false;
 };
 
 enum class MountType : uint8_t {
@@ -157,6 +161,8 @@ struct WorkspaceOp {
   /// The app's CACHE_DIR: restored from the last successful build, never part of a key.
   std::string cache_id;    ///< empty = none
   std::string cache_path;  ///< relative to the workspace
+  /// BUILD_DIR: listed after each step; its content is the workspace's in later keys.
+  std::string watched_path;
 };
 /// Extension: takes `path` out of a workspace as a snapshot of its own and publishes the cache.
 struct SealOp {

@@ -169,12 +169,25 @@ struct ScanRequest {
   archive::Tree lower;
   /// Digests known from the previous scan, by identity; unchanged files are not read again.
   std::string previous_state;
+  /// false = sizes and types only, nothing is read.
+  bool digests = true;
 };
 struct ScanResult {
   archive::Tree tree;          ///< below `path`, paths relative to it
   std::string state;           ///< opaque; give it to the next scan
   std::vector<std::string> changed;  ///< paths written since previous_state
   std::vector<std::string> warnings; ///< sockets, FIFOs, devices that were left out
+};
+
+/// Batched file actions (graph::FileOp) on a stack; the result is one new layer over `base`.
+struct FileRequest {
+  struct Action {
+    graph::FileAction action;
+    std::vector<SnapshotId> source_layers;  ///< of a copy, topmost first
+    std::string source_path;                ///< folder inside them that is the copy's root
+  };
+  std::vector<SnapshotId> base;
+  std::vector<Action> actions;
 };
 
 class Worker {
@@ -196,7 +209,6 @@ class Worker {
   virtual archive::Tree unpack(SnapshotId target, int archive, const UnpackOptions& options) = 0;
   virtual ScanResult scan(const ScanRequest& request) = 0;
   virtual std::unique_ptr<TreeReader> read_tree(const Workspace& tree, const std::string& path) = 0;
-  /// Writes the stacked tree's files into a directory of the host (fd), as the parent's user.
   virtual ExecResult exec(const ExecSpec& spec, const ExecIo& io, Cancel& cancel) = 0;
   /// Renames path `from_path` of one snapshot's own layer into another snapshot at `to_path`,
   /// creating parents. Missing source = empty directory at the target.
@@ -204,6 +216,8 @@ class Worker {
                     const std::string& to_path) = 0;
   /// Copies (hard links where possible) the stacked layers into one layer.
   virtual void flatten(const std::vector<SnapshotId>& layers, SnapshotId target) = 0;
+  /// Applies the actions into `target`; throws Error(app_files) for a copy source that is missing.
+  virtual void apply_files(SnapshotId target, const FileRequest& request) = 0;
   /// Removes snapshot directories.
   virtual void remove(const std::vector<SnapshotId>& snapshots) = 0;
 };

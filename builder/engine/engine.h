@@ -1,0 +1,135 @@
+// The engine: solves a graph. Every op is looked up by its key, first from definitions, before
+// anything runs, then from content; what is missing runs, in parallel, each once: equal nodes of a
+// build share a result, equal keys of several processes wait for one another.
+//
+// Keys. A node's definition key covers its definition and its inputs' definition keys; the roots
+// are resolved first: an image to its digest, a directory to its content, a git ref to its commit,
+// a URL to its checksum. A content key replaces the inputs' keys by the digests of their content.
+// In an Exec's key also: config values (keyed hash), isolation, and whether only one id is mapped.
+// Not in it: what a CACHE_DIR holds, time limits, proxy and trust variables (DESIGN, "The graph").
+//
+// A workspace (buildpack pipeline) is one mutable mount that its steps share; it is not rebuilt
+// step by step: when the sealed result misses, the driver runs all steps in order, as the platform
+// does, and each step's record still says which input made it miss.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "cache/store.h"
+#include "fetch/fetcher.h"
+#include "graph/op.h"
+#include "report/event.h"
+#include "sandbox/worker.h"
+
+namespace slipway::engine {
+
+class Engine;
+
+/// A directory of the user's that a LocalOp names.
+struct LocalDir {
+  std::string path;
+  std::function<bool(const std::string& path, bool is_directory)> ignored;
+  /// Part of the listing's meaning, e.g. the ignore rules' text; for the ledger only.
+  std::string rules;
+};
+
+/// What an image reference stands for here.
+struct ResolvedImage {
+  std::string identity;                   ///< goes into keys: "host debian-12 …", a digest
+  std::vector<cache::SnapshotId> layers;  ///< topmost first; empty for the host stack
+  bool host = false;
+};
+
+struct Options {
+  cache::Store* store = nullptr;
+  report::Stream* stream = nullptr;
+  Cancel* cancel = nullptr;
+  sandbox::Isolation isolation = sandbox::Isolation::oci;
+  sandbox::Limits limits;
+  fetch::Fetcher fetcher;
+  std::map<std::string, LocalDir> locals;
+  /// Config vars: values for ExecOp::config_names.
+  std::map<std::string, std::string> config;
+  /// Scope of ledgers: the app's id.
+  std::string app_id;
+  bool no_cache = false;
+  int jobs = 0;  ///< ops that run at once; 0 = processors
+  /// Makes or finds an image; called once per reference.
+  std::function<ResolvedImage(Engine&, const graph::ImageOp&)> resolve_image;
+  /// Called when a step failed, before its filesystem is dropped (--debug).
+  std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> on_failed_step;
+};
+
+/// A step whose command failed: exit 1, its output has been shown already.
+class StepFailed : public Error {
+ public:
+  StepFailed(std::string title, sandbox::ExecResult result);
+  const sandbox::ExecResult& result() const { return result_; }
+
+ private:
+  sandbox::ExecResult result_;
+};
+
+struct Solved {
+  cache::Result result;
+  bool cached = false;
+  Digest key;
+};
+
+/// Who wrote each path of a workspace's watched directory last: step titles by path. Paths still
+/// as the source has them are absent.
+using Writers = std::map<std::string, std::string>;
+
+class Engine {
+ public:
+  explicit Engine(Options options);
+  ~Engine();
+
+  /// Solves the node and what it needs. Throws StepFailed, Interrupted or what a source threw.
+  Solved solve(const graph::NodeRef& node);
+  /// Looks the node up without running anything but the resolution of its sources; empty on a miss.
+  std::optional<Solved> lookup(const graph::NodeRef& node);
+  /// The node's definition key (resolves its sources).
+  Digest key(const graph::NodeRef& node);
+
+  /// Runs a command in the workspace's present state, outside the graph: never cached, never part
+  /// of a result (bin/report).
+  cache::Result run_beside(const graph::NodeRef& workspace, const graph::ExecOp& op,
+                           const std::vector<graph::NodeRef>& inputs);
+
+  /// The writers and the listing of a workspace that ran in this process.
+  const Writers& writers(const graph::NodeRef& workspace);
+
+  /// The tree of a solved node: layers topmost first and the folder inside.
+  sandbox::Workspace stack_of(const cache::Result& result) const;
+
+  /// Started when first needed.
+  sandbox::Worker& worker();
+  bool worker_started() const;
+  cache::Lease& lease();
+  const Options& options() const;
+  /// Steps that ran and that were cached so far.
+  int steps_ran() const;
+  int steps_cached() const;
+
+  /// Removes directories nobody needs any more, after the work: the build's own leftovers and what
+  /// gc dropped.
+  void sweep();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The first input that differs: "env MIX_ENV changed from 'prod' to 'test'", "file lib/a.ex
+/// changed"; "never built before" without `before`.
+std::string explain_miss(const cache::Store& store, const std::optional<cache::Ledger>& before,
+                         const cache::Ledger& now);
+
+}  // namespace slipway::engine
