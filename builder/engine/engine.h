@@ -122,8 +122,9 @@ class Engine {
   /// gc dropped.
   void sweep();
 
- private:
   struct State;
+
+ private:
   std::unique_ptr<State> state_;
 };
 

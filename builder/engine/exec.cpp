@@ -278,7 +278,7 @@ cache::Result Engine::State::run_seal(Engine& engine, const graph::NodeRef& node
   LiveWorkspace& live = live_workspace(engine, root);
   const auto& workspace = std::get<graph::WorkspaceOp>(root->op());
   SLIPWAY_CHECK(op.path == workspace.watched_path);
-  sandbox::Worker& worker = engine.worker();
+  sandbox::Worker& sandbox_worker = engine.worker();
   cache::Store& store = *options.store;
 
   // What the last steps wrote outside a compile (release) counts as well.
@@ -288,7 +288,7 @@ cache::Result Engine::State::run_seal(Engine& engine, const graph::NodeRef& node
   built.id = store.allocate_snapshot(lease);
   built.parent = live.watched_parent;
   built.kind = "build";
-  worker.move(live.mount.upper, op.path, built.id, op.path);
+  sandbox_worker.move(live.mount.upper, op.path, built.id, op.path);
   built.tree = store.put_tree(live.tree);
   built.content = live.content;
   built.files = live.tree.entries.size();
@@ -302,18 +302,18 @@ cache::Result Engine::State::run_seal(Engine& engine, const graph::NodeRef& node
     kept.id = store.allocate_snapshot(lease);
     kept.parent = live.cache_parent;
     kept.kind = "cache";
-    worker.move(live.mount.upper, workspace.cache_path, kept.id, workspace.cache_path);
+    sandbox_worker.move(live.mount.upper, workspace.cache_path, kept.id, workspace.cache_path);
     if (kept.parent != 0 && store.chain(kept.parent).size() >= cache_chain_max) {
       std::vector<cache::SnapshotId> layers = store.chain(kept.parent);
       layers.insert(layers.begin(), kept.id);
       kept.id = store.allocate_snapshot(lease);
-      worker.flatten(layers, kept.id);
+      sandbox_worker.flatten(layers, kept.id);
       kept.parent = 0;
     }
     sandbox::ScanRequest scan;
     scan.tree = {kept.id, {}};
     scan.digests = false;
-    const sandbox::ScanResult own = worker.scan(scan);
+    const sandbox::ScanResult own = sandbox_worker.scan(scan);
     kept.size_bytes = own.tree.total_size();
     kept.files = own.tree.entries.size();
     store.commit_snapshot(kept);

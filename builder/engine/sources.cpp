@@ -109,9 +109,9 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
     }
   }
 
-  sandbox::Worker& worker = engine.worker();
+  sandbox::Worker& sandbox_worker = engine.worker();
   const cache::SnapshotId target = store.allocate_snapshot(lease);
-  const std::unique_ptr<sandbox::CopyIn> copy = worker.copy_in(target);
+  const std::unique_ptr<sandbox::CopyIn> copy = sandbox_worker.copy_in(target);
   const Fd root = open_file(dir.path, O_RDONLY | O_DIRECTORY);
   std::string made;
   for (const std::string& part : split(op.prefix, '/')) {
@@ -180,7 +180,7 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
     std::vector<cache::SnapshotId> layers = store.chain(parent);
     layers.insert(layers.begin(), target);
     snapshot.id = store.allocate_snapshot(lease);
-    worker.flatten(layers, snapshot.id);
+    sandbox_worker.flatten(layers, snapshot.id);
     snapshot.parent = 0;
     snapshot.size_bytes = tree.total_size();
     snapshot.files = tree.entries.size();
