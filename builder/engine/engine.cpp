@@ -62,6 +62,17 @@ Engine::Engine(Options options) : state_(std::make_unique<State>(std::move(optio
 Engine::~Engine() = default;
 
 const Options& Engine::options() const { return state_->options; }
+void Engine::add_local(const std::string& name, LocalDir dir) {
+  state_->options.locals[name] = std::move(dir);
+}
+void Engine::set_deadline(std::chrono::steady_clock::time_point deadline) {
+  state_->deadline = deadline;
+}
+void Engine::set_on_failed_step(
+    std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> call) {
+  state_->options.on_failed_step = std::move(call);
+}
+Digest Engine::content(const NodeRef& local) { return state_->identity(*this, local)->content; }
 cache::Lease& Engine::lease() { return state_->lease; }
 int Engine::steps_ran() const { return state_->ran; }
 int Engine::steps_cached() const { return state_->cached; }

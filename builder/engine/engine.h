@@ -35,8 +35,9 @@ class Engine;
 struct LocalDir {
   std::string path;
   std::function<bool(const std::string& path, bool is_directory)> ignored;
-  /// Part of the listing's meaning, e.g. the ignore rules' text; for the ledger only.
-  std::string rules;
+  /// Stable name of the directory; a private copy of a fetched source changes its path. Empty =
+  /// the path.
+  std::string identity;
 };
 
 /// What an image reference stands for here.
@@ -114,6 +115,13 @@ class Engine {
   bool worker_started() const;
   cache::Lease& lease();
   const Options& options() const;
+  /// Names a further directory, before the nodes that use it are solved.
+  void add_local(const std::string& name, LocalDir dir);
+  /// Steps that start from now on end by then at the latest.
+  void set_deadline(std::chrono::steady_clock::time_point deadline);
+  void set_on_failed_step(std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> call);
+  /// Content digest of a LocalOp's directory.
+  Digest content(const graph::NodeRef& local);
   /// Steps that ran and that were cached so far.
   int steps_ran() const;
   int steps_cached() const;

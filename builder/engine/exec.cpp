@@ -48,6 +48,13 @@ sandbox::ExecSpec Engine::State::exec_spec(Engine& engine, const graph::NodeRef&
   spec.network = op.network;
   spec.security = op.security;
   spec.timeout = node->description().timeout;
+  if (deadline) {
+    // One limit for all steps: what is left of it.
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        *deadline - std::chrono::steady_clock::now());
+    const auto bounded = std::max(left, std::chrono::milliseconds(1));
+    spec.timeout = spec.timeout ? std::min(*spec.timeout, bounded) : bounded;
+  }
   for (const graph::Mount& mount : op.mounts) {
     const auto index = static_cast<size_t>(mount.input);
     if (mount.type == graph::MountType::workspace) {

@@ -90,8 +90,13 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
 
   // The snapshot is stacked on the directory's previous one: only what changed is copied.
   const std::string memory =
-      hash_bytes(fmt::format("{}\n{}\n{}:{}:{}", fs::absolute(dir.path).lexically_normal().string(),
-                             op.prefix, op.owner.uid, op.owner.gid, op.executable_bin))
+      KeyBuilder("local")
+          .add("directory", dir.identity.empty() ? fs::absolute(dir.path).lexically_normal().string()
+                                                 : dir.identity)
+          .add("prefix", op.prefix)
+          .add("owner", fmt::format("{}:{}", op.owner.uid, op.owner.gid))
+          .add("bin", op.executable_bin ? 1 : 0)
+          .finish()
           .hex();
   const cache::Lock lock = store.lock("local-" + memory, options.cancel);
   archive::Tree before;

@@ -54,6 +54,7 @@ struct Engine::State {
 
   std::atomic<uint64_t> next_step{0};
   std::atomic<int> ran{0}, cached{0};
+  std::optional<std::chrono::steady_clock::time_point> deadline;
   std::set<std::string> told;  ///< lines that are said once per build
 
   std::shared_ptr<const SourceIdentity> identity(Engine& engine, const graph::NodeRef& node);

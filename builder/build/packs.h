@@ -1,0 +1,22 @@
+// Buildpack references become pieces of the graph; and the folder of built-in packs.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "buildpack/pipeline.h"
+#include "engine/engine.h"
+#include "source/buildpack_ref.h"
+
+namespace slipway::build {
+
+/// Folders below buildpacks/ that have bin/compile.
+std::vector<std::string> builtin_packs();
+
+/// Units in order; folders of this machine are added to `locals` under names of their own.
+std::vector<buildpack::Unit> make_units(const std::vector<source::BuildpackRef>& refs,
+                                        const fs::path& app_folder, const graph::Owner& owner,
+                                        std::map<std::string, engine::LocalDir>& locals);
+
+}  // namespace slipway::build

@@ -1,0 +1,86 @@
+// What one build is asked for and what it gives. Filled once by the command layer from flags,
+// environment and files; nothing below reads the environment.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "cache/store.h"
+#include "graph/op.h"
+#include "report/event.h"
+#include "sandbox/worker.h"
+#include "slug/slug.h"
+
+namespace slipway::build {
+
+namespace fs = std::filesystem;
+
+/// What all commands share: one store, one event stream, one way to stop.
+struct Session {
+  cache::Store& store;
+  report::Stream& stream;
+  Cancel& cancel;
+};
+
+struct BuildRequest {
+  std::string source = ".";        ///< folder, tarball, git URL[#ref], bare repository[#ref]
+  std::optional<std::string> app;  ///< --app
+  std::vector<std::string> buildpacks;
+  std::map<std::string, std::string> config;  ///< config vars, secret ones included
+  std::set<std::string> secret_names;
+  std::string stack;    ///< empty = app.json's if we have it, else debian-12
+  std::string present;  ///< STACK value; empty = the stack's own
+  std::optional<fs::path> slug;           ///< "-" = stdout
+  std::optional<fs::path> metadata_file;
+  graph::Network network = graph::Network::open;
+  sandbox::Isolation isolation = sandbox::Isolation::oci;
+  sandbox::Limits limits;
+  std::chrono::milliseconds timeout = std::chrono::minutes(15);  ///< PIPE-2
+  uint64_t max_size_bytes = 0;  ///< 0 = the platform's hard limit
+  bool no_cache = false;
+  bool explain = false;
+  /// --debug: called when a step failed, while its filesystem is still there.
+  std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> on_failed_step;
+  std::optional<int64_t> source_date_epoch;
+  int jobs = 0;
+};
+
+struct BuildOutcome {
+  std::string build_id, app, app_id;
+  slug::Manifest manifest;
+  cache::Artifact artifact;
+  cache::SnapshotId snapshot = 0;  ///< the finished BUILD_DIR
+  bool cached = false;             ///< nothing had to run
+  std::chrono::milliseconds duration{0};
+};
+
+/// Builds with buildpacks. Throws; a failed build changes no cache, no output file, no app.
+/// What the app's own scripts said is on the stream already (Error::reported()).
+BuildOutcome build_app(const Session& session, const BuildRequest& request);
+
+/// Which strategy and buildpacks would be used, and why; runs detect scripts when nothing is
+/// configured.
+struct DetectOutcome {
+  std::string app, stack, reason;
+  struct Row {
+    std::string buildpack;
+    bool detected = false;
+    std::string name;    ///< what detect printed
+    std::string output;  ///< of a detect that declined
+  };
+  std::vector<Row> rows;
+  std::vector<std::string> notes;
+};
+DetectOutcome detect_app(const Session& session, const BuildRequest& request);
+
+/// The graph as it would be solved, with keys and whether each is cached: `slipway plan`.
+Json plan_app(const Session& session, const BuildRequest& request);
+
+}  // namespace slipway::build

@@ -1,0 +1,35 @@
+// Bringing the app's source here: a folder is used where it is; everything else (tarball, git URL
+// with ref, bare repository) becomes a private folder first.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/cancel.h"
+#include "base/files.h"
+#include "cache/store.h"
+#include "fetch/fetcher.h"
+#include "report/event.h"
+
+namespace slipway::build {
+
+struct SourceTree {
+  fs::path folder;        ///< absolute
+  std::string identity;   ///< stable name of where it came from: path or URL without credentials
+  std::string naming;     ///< what the app's name is taken from
+  std::string commit;     ///< SOURCE_VERSION; empty for a plain folder
+  std::optional<int64_t> commit_time;  ///< seconds
+  std::optional<TempDir> temporary;
+};
+
+/// Throws Error(usage) when there is no such source, Error(outside) when it cannot be fetched.
+SourceTree bring_source(const std::string& source, const fetch::Fetcher& fetcher,
+                        report::Stream& stream);
+
+/// Reads one of the app's own files at the top of its folder. Links that leave the folder are an
+/// error (threat 9); a missing file is empty; anything but a file is an error.
+std::optional<std::string> read_app_file(const fs::path& folder, const std::string& name,
+                                         size_t size_max_bytes = 1 << 20);
+
+}  // namespace slipway::build
