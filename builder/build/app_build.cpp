@@ -441,9 +441,12 @@ BuildOutcome AppBuild::build() {
                       {"path", sealed.extra.at("path")},
                       {"tree", sealed.trees.at(0).hex()},
                       {"stack", plan_.stack},
-                      {"manifest", outcome.manifest.to_json()},
-                      {"writers", facts.writers}};
+                      {"manifest", outcome.manifest.to_json()}};
   plan_.state.save(session_.store);
+  // What `run` and `slug inspect` know of the file later: found by its checksum.
+  Json about = outcome.manifest.to_json();
+  about["writers"] = facts.writers;
+  session_.store.put_value("slug", artifact.sha256, about);
   session_.store.sync();
   outcome.duration = duration_cast<milliseconds>(steady_clock::now() - started);
 

@@ -1,0 +1,83 @@
+#include <cstdio>
+
+#include "base/cancel.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "engine/engine.h"
+
+namespace slipway::cli {
+namespace {
+
+// Directories of mapped ids are removed by the worker alone.
+void remove_stale(Environment& environment) {
+  if (environment.store().stale_snapshots().empty()) return;
+  engine::Options options;
+  options.store = &environment.store();
+  options.stream = &environment.stream();
+  options.cancel = &process_cancel();
+  engine::Engine(std::move(options)).sweep();
+}
+
+}  // namespace
+
+std::function<int()> setup_cache(CLI::App& app, Environment& environment) {
+  struct Flags {
+    std::string keep = "0", app;
+    bool json = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  app.require_subcommand(1);
+  CLI::App* du = app.add_subcommand("du", "show what the store holds");
+  du->add_flag("--json", flags->json, "print JSON");
+  CLI::App* prune = app.add_subcommand("prune", "remove what no app's cache or stack needs");
+  prune->add_option("--keep", flags->keep, "shrink to this size only, by last use")
+      ->type_name("SIZE");
+  CLI::App* verify = app.add_subcommand("verify", "check everything in the store");
+  CLI::App* purge = app.add_subcommand("purge", "empty an app's build cache");
+  purge->add_option("APP", flags->app)->required();
+  return [=, &environment] {
+    cache::Store& store = environment.store();
+    if (du->parsed()) {
+      const cache::DiskUsage usage = store.disk_usage();
+      std::vector<std::vector<std::string>> rows;
+      for (const auto& row : usage.rows)
+        rows.push_back({row.kind, std::to_string(row.count),
+                        flags->json ? std::to_string(row.size_bytes) : format_size(row.size_bytes)});
+      rows.push_back({"total", "",
+                      flags->json ? std::to_string(usage.total_bytes)
+                                  : format_size(usage.total_bytes)});
+      print_table({"kind", "count", "size"}, rows, flags->json);
+      if (!flags->json) fmt::print("store: {}\n", store.root().string());
+      return 0;
+    }
+    if (prune->parsed()) {
+      const auto keep = parse_size(flags->keep);
+      if (!keep) fail(ExitCode::usage, "--keep {}: not a size", printable(flags->keep));
+      const cache::Garbage garbage = store.collect(*keep);
+      remove_stale(environment);
+      fmt::print("freed {}\n", format_size(garbage.freed_bytes));
+      return 0;
+    }
+    if (verify->parsed()) {
+      const auto problems = store.verify();
+      for (const auto& problem : problems)
+        fmt::print("{}: {}{}\n", problem.what, problem.problem,
+                   problem.repaired ? " (dropped; it is made again when needed)" : "");
+      remove_stale(environment);
+      fmt::print("{}\n", problems.empty() ? "the store is sound" : "");
+      return static_cast<int>(problems.empty() ? ExitCode::ok : ExitCode::machine);
+    }
+    SLIPWAY_CHECK(purge->parsed());
+    bool found = false;
+    for (const auto& [id, value] : store.list_values("app")) {
+      if (id != flags->app && value.value("name", std::string()) != flags->app) continue;
+      found = true;
+      store.set_app_cache(id, 0);
+    }
+    if (!found) fail(ExitCode::usage, "there is no app '{}'", printable(flags->app));
+    remove_stale(environment);
+    return 0;
+  };
+}
+
+}  // namespace slipway::cli
