@@ -25,3 +25,15 @@ function(slipway_folder name)
     target_link_libraries(slipway_${name} INTERFACE ${ARG_LINK} slipway_settings)
   endif()
 endfunction()
+
+# slipway_embed(target FILE data NAMESPACE ns SYMBOL name): a text file of ours becomes ns::name, a
+# const char*, so that no file has to be found at run time.
+function(slipway_embed target)
+  cmake_parse_arguments(ARG "" "FILE;SYMBOL;NAMESPACE" "" ${ARGN})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${ARG_FILE})
+  file(READ ${CMAKE_SOURCE_DIR}/${ARG_FILE} text)
+  set(made ${CMAKE_BINARY_DIR}/embedded/${ARG_SYMBOL}.cpp)
+  file(CONFIGURE OUTPUT ${made} @ONLY CONTENT
+    "// Made from ${ARG_FILE}.\nnamespace @ARG_NAMESPACE@ {\nextern const char* const @ARG_SYMBOL@;\nconst char* const @ARG_SYMBOL@ = R\"slipway(@text@)slipway\";\n}\n")
+  target_sources(${target} PRIVATE ${made})
+endfunction()

@@ -1,0 +1,319 @@
+#include "source/buildpack_ref.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace slipway::source {
+namespace {
+
+constexpr const char* accepted_forms =
+    "a buildpack is a built-in name (nodejs), a published one (ns/name), a git or tarball URL, or "
+    "a folder (./my-buildpack)";
+constexpr size_t length_max = 4096;
+
+[[noreturn]] void refuse(std::string_view text, std::string_view why, std::string hint = {}) {
+  throw Error(ExitCode::usage,
+              fmt::format("buildpack '{}': {}", printable(url_without_credentials(text)), why))
+      .set_hint(hint.empty() ? accepted_forms : std::move(hint));
+}
+
+/// "https" of "HTTPS://host"; empty when there is no "://".
+std::string scheme_of(std::string_view text) {
+  const size_t end = text.find("://");
+  if (end == std::string_view::npos) return {};
+  std::string scheme(text.substr(0, end));
+  const bool clean = !scheme.empty() && std::all_of(scheme.begin(), scheme.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '-' || c == '.';
+  });
+  if (!clean) return {};
+  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return scheme;
+}
+
+/// Where authority (user:password@host:port) stands in a URL with a scheme.
+struct Authority {
+  size_t start = 0, end = 0;
+  size_t userinfo_end = 0;  ///< offset of '@', or `start` when there is none
+};
+Authority authority_of(std::string_view url) {
+  Authority found;
+  found.start = url.find("://") + 3;
+  found.end = std::min(url.find_first_of("/?#", found.start), url.size());
+  const size_t at = url.substr(0, found.end).rfind('@');
+  found.userinfo_end = at == std::string_view::npos || at < found.start ? found.start : at;
+  return found;
+}
+
+bool is_secret_parameter(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  static constexpr std::array<std::string_view, 8> exact{"sig", "key",  "auth", "code",
+                                                         "pwd", "pass", "jwt",  "googleaccessid"};
+  static constexpr std::array<std::string_view, 7> within{
+      "token", "secret", "signature", "password", "credential", "api_key", "apikey"};
+  return std::find(exact.begin(), exact.end(), name) != exact.end() ||
+         std::any_of(within.begin(), within.end(),
+                     [&](std::string_view part) { return name.find(part) != std::string::npos; });
+}
+
+/// Calls on_value(offset, length) for each secret value of the query string.
+template <typename OnValue>
+void for_each_secret_parameter(std::string_view url, OnValue on_value) {
+  const size_t query = url.substr(0, url.find('#')).find('?');
+  if (query == std::string_view::npos) return;
+  const size_t end = std::min(url.find('#'), url.size());
+  size_t at = query + 1;
+  while (at < end) {
+    const size_t next = std::min(url.find('&', at), end);
+    const std::string_view pair = url.substr(at, next - at);
+    const size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && equals + 1 < pair.size() &&
+        is_secret_parameter(std::string(pair.substr(0, equals))))
+      on_value(at + equals + 1, pair.size() - equals - 1);
+    at = next + 1;
+  }
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && i + 2 < text.size() &&
+                        std::isxdigit(static_cast<unsigned char>(text[i + 1])) != 0 &&
+                        std::isxdigit(static_cast<unsigned char>(text[i + 2])) != 0;
+    if (!escape) {
+      plain += text[i];
+      continue;
+    }
+    plain += static_cast<char>(std::stoi(std::string(text.substr(i + 1, 2)), nullptr, 16));
+    i += 2;
+  }
+  return plain;
+}
+
+void add_secret(std::vector<std::string>& secrets, std::string_view value) {
+  if (value.empty()) return;
+  secrets.emplace_back(value);
+  const std::string plain = percent_decoded(value);
+  if (plain != value) secrets.push_back(plain);
+}
+
+std::vector<std::string> secrets_of(std::string_view url, const std::string& scheme) {
+  std::vector<std::string> secrets;
+  if (scheme.empty()) return secrets;
+  const Authority authority = authority_of(url);
+  const std::string_view user =
+      url.substr(authority.start, authority.userinfo_end - authority.start);
+  const size_t colon = user.find(':');
+  if (colon != std::string_view::npos) add_secret(secrets, user.substr(colon + 1));
+  // A token alone, or "token:x-oauth-basic", stands where the user name should.
+  if (scheme.starts_with("http")) add_secret(secrets, user.substr(0, colon));
+  for_each_secret_parameter(
+      url, [&](size_t at, size_t length) { add_secret(secrets, url.substr(at, length)); });
+  return secrets;
+}
+
+/// git passes these to ssh or to its own commands, where a leading '-' is an option (threat 13).
+void check_git_parts(std::string_view text, std::string_view host, std::string_view path,
+                     std::string_view ref) {
+  if (host.starts_with('-') || path.starts_with('-') || path.starts_with("/-"))
+    refuse(text, "host and path must not begin with '-'");
+  if (ref.starts_with('-')) refuse(text, "the ref after '#' must not begin with '-'");
+  if (ref.find("..") != std::string_view::npos || ref.find_first_of(" ~^:?*[\\") != ref.npos)
+    refuse(text, fmt::format("'{}' is no branch, tag or commit", printable(ref)));
+}
+
+BuildpackRef parse_url(std::string_view text, const std::string& scheme, const PublicNames& names) {
+  BuildpackRef found;
+  const std::string_view rest = text.substr(text.find("://"));
+  const std::string url = scheme + std::string(rest);
+  found.secrets = secrets_of(url, scheme);
+  if (is_tarball_url(url)) {
+    found.kind = BuildpackRef::Kind::tarball;
+    found.url = url;
+    if (const auto name = names.registry_name(url)) {
+      found.kind = BuildpackRef::Kind::registry;
+      found.name = name->text();
+    }
+    return found;
+  }
+  static constexpr std::array<std::string_view, 5> schemes{"https", "http", "git", "ssh", "file"};
+  if (std::find(schemes.begin(), schemes.end(), scheme) == schemes.end())
+    refuse(text, fmt::format("'{}://' is not supported", scheme),
+           "use https, http, git, ssh or file");
+  const size_t hash = url.find('#');
+  found.kind = BuildpackRef::Kind::git;
+  found.url = url.substr(0, hash);
+  if (hash != std::string::npos) found.ref = url.substr(hash + 1);
+  if (is_tarball_url(found.url))
+    refuse(text, "a tarball has no refs", "leave out '#' and the rest");
+  const Authority authority = authority_of(found.url);
+  const size_t host =
+      authority.userinfo_end == authority.start ? authority.start : authority.userinfo_end + 1;
+  if (scheme != "file" && host >= authority.end) refuse(text, "the URL has no host");
+  if (authority.end >= found.url.size() || found.url.substr(authority.end) == "/")
+    refuse(text, "the URL has no path");
+  check_git_parts(text, std::string_view(found.url).substr(host),
+                  std::string_view(found.url).substr(authority.end), found.ref);
+  if (found.url[authority.start] == '-') refuse(text, "host and path must not begin with '-'");
+  return found;
+}
+
+/// user@host:path
+BuildpackRef parse_scp(std::string_view text) {
+  BuildpackRef found;
+  found.kind = BuildpackRef::Kind::git;
+  const size_t hash = text.find('#');
+  found.url = text.substr(0, hash);
+  if (hash != std::string_view::npos) found.ref = text.substr(hash + 1);
+  const size_t at = found.url.find('@');
+  const size_t colon = found.url.find(':', at);
+  const std::string_view url = found.url;
+  if (colon == at + 1 || colon + 1 == found.url.size())
+    refuse(text, "user@host:path is incomplete");
+  if (url.starts_with('-')) refuse(text, "a user name must not begin with '-'");
+  check_git_parts(text, url.substr(at + 1, colon - at - 1), url.substr(colon + 1), found.ref);
+  return found;
+}
+
+bool is_scp_like(std::string_view text) {
+  const std::string_view url = text.substr(0, text.find('#'));
+  const size_t at = url.find('@');
+  const size_t colon = url.find(':');
+  const size_t slash = url.find('/');
+  return at != url.npos && at > 0 && colon != url.npos && at < colon &&
+         (slash == url.npos || colon < slash);
+}
+
+bool is_folder(std::string_view text) {
+  return text == "." || text == ".." || text.starts_with("./") || text.starts_with("../") ||
+         text.starts_with('/') || text.ends_with('/');
+}
+
+BuildpackRef parse_registry(std::string_view text, std::string_view name,
+                            const PublicNames& names) {
+  const size_t slash = name.find('/');
+  const std::string_view last = slash == name.npos ? name : name.substr(slash + 1);
+  const size_t pin = last.find_first_of("#@");
+  if (slash != name.npos && pin != last.npos && is_registry_part(last.substr(0, pin)))
+    refuse(text, "a published buildpack has no version here, it is always the latest",
+           "name its git URL with '#ref' to pin it");
+  if (slash == name.npos || !is_registry_part(name.substr(0, slash)) || !is_registry_part(last))
+    refuse(text, "this is no buildpack's name");
+  const RegistryName parts{std::string(name.substr(0, slash)), std::string(last)};
+  BuildpackRef found;
+  found.kind = BuildpackRef::Kind::registry;
+  found.name = parts.text();
+  found.url = names.registry_url(parts);
+  return found;
+}
+
+BuildpackRef parse_builtin(std::string_view text, const std::vector<std::string>& builtins,
+                           const PublicNames& names) {
+  if (std::find(builtins.begin(), builtins.end(), text) != builtins.end()) {
+    BuildpackRef found;
+    found.name = text;
+    return found;
+  }
+  std::string hint = fmt::format("built in are {}", join(builtins, ", "));
+  const auto& official = names.detection_order;
+  if (std::find(official.begin(), official.end(), text) != official.end())
+    hint += fmt::format("; the published one is {}/{}", names.official_namespace, text);
+  if (const auto near = closest(text, builtins)) hint = fmt::format("did you mean '{}'?", *near);
+  hint += fmt::format("; a folder is written ./{}", printable(text));
+  refuse(text, "there is no built-in buildpack of that name", hint);
+}
+
+}  // namespace
+
+bool is_tarball_url(std::string_view url) {
+  const std::string scheme = scheme_of(url);
+  if (scheme != "http" && scheme != "https") return false;
+  static constexpr std::array<std::string_view, 10> endings{".tgz",    ".tar.gz",  ".tbz", ".tbz2",
+                                                            ".tar.bz", ".tar.bz2", ".tar", ".txz",
+                                                            ".tar.xz", ".tar.zst"};
+  // ".*" of the rule is greedy but may stop anywhere, so any ending before a '?' will do.
+  for (size_t end = url.find('?');; end = url.find('?', end + 1)) {
+    const std::string_view head = url.substr(0, end);
+    for (const std::string_view ending : endings)
+      if (head.ends_with(ending)) return head.find('#') == std::string_view::npos;
+    if (end == std::string_view::npos) return false;
+  }
+}
+
+std::string url_without_credentials(std::string_view url) {
+  const std::string scheme = scheme_of(url);
+  std::string shown(url);
+  if (scheme.empty()) return shown;
+  std::vector<std::pair<size_t, size_t>> values;
+  for_each_secret_parameter(url,
+                            [&](size_t at, size_t length) { values.emplace_back(at, length); });
+  for (auto it = values.rbegin(); it != values.rend(); ++it)
+    shown.replace(it->first, it->second, "[redacted]");
+  const Authority authority = authority_of(url);
+  if (authority.userinfo_end == authority.start) return shown;
+  const bool keep_user = scheme == "ssh" || scheme == "git";
+  const std::string_view user =
+      url.substr(authority.start, authority.userinfo_end - authority.start);
+  const size_t colon = user.find(':');
+  if (!keep_user)
+    shown.erase(authority.start, user.size() + 1);
+  else if (colon != std::string_view::npos)
+    shown.erase(authority.start + colon, user.size() - colon);
+  return shown;
+}
+
+std::string BuildpackRef::public_name() const {
+  switch (kind) {
+    case Kind::builtin:
+    case Kind::registry:
+      return name;
+    case Kind::folder:
+      return path;
+    case Kind::git:
+    case Kind::tarball:
+      break;
+  }
+  return url_without_credentials(url) + (ref.empty() ? "" : "#" + ref);
+}
+
+std::string BuildpackRef::display() const {
+  return printable(public_name()) + (kind == Kind::builtin ? " (built in)" : "");
+}
+
+BuildpackRef parse_buildpack_ref(std::string_view text, const std::vector<std::string>& builtins,
+                                 const PublicNames& names) {
+  text = trim(text);
+  if (text.empty()) refuse(text, "the name is empty");
+  if (text.size() > length_max) refuse(text.substr(0, 60), "longer than 4096 bytes");
+  const bool odd = std::any_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+  });
+  if (odd) refuse(text, "control characters are not allowed");
+  if (is_folder(text) && scheme_of(text).empty()) {
+    BuildpackRef found;
+    found.kind = BuildpackRef::Kind::folder;
+    found.path = text;
+    return found;
+  }
+  constexpr std::string_view urn = "urn:buildpack:";
+  if (text.starts_with(urn)) return parse_registry(text, text.substr(urn.size()), names);
+  if (text.find(' ') != text.npos) refuse(text, "blanks are not allowed here");
+  if (text.starts_with('-')) refuse(text, "a buildpack must not begin with '-'");
+  const std::string scheme = scheme_of(text.substr(0, text.find('#')));
+  if (!scheme.empty()) return parse_url(text, scheme, names);
+  if (is_scp_like(text)) return parse_scp(text);
+  if (text.find('/') == text.npos) return parse_builtin(text, builtins, names);
+  const size_t hash = text.find('#');
+  if (std::count(text.begin(), text.begin() + static_cast<long>(std::min(hash, text.size())), '/') >
+      1)
+    refuse(text, "this is no buildpack's name", fmt::format("a folder is written ./{}", text));
+  return parse_registry(text, text, names);
+}
+
+}  // namespace slipway::source

@@ -1,0 +1,40 @@
+// Names that belong to others: where the buildpack registry lives, how its URLs look, in which
+// order the platform tries its buildpacks. They stand in one data file, public_names.json, which
+// the build embeds (SRC-5, SRC-13).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace slipway::source {
+
+struct RegistryName {
+  std::string ns, name;
+  std::string text() const { return ns + "/" + name; }
+};
+
+struct PublicNames {
+  std::string registry;                      ///< URL with {ns} and {name}
+  std::vector<std::string> registry_shapes;  ///< URLs that mean a registry name
+  std::string official_namespace;
+  std::vector<std::string> official_shapes;  ///< URLs with {name} in the official namespace
+  std::vector<std::string> detection_order;  ///< SRC-13
+
+  /// Download address of the latest published version (SRC-5).
+  std::string registry_url(const RegistryName& name) const;
+  /// The registry name a URL stands for, if it has one of the known shapes.
+  std::optional<RegistryName> registry_name(std::string_view url) const;
+
+  /// Reads a file of the same form, for a mirror of one's own. Throws Error(machine).
+  static PublicNames parse(std::string_view json, const std::string& file);
+};
+
+/// The embedded file.
+const PublicNames& public_names();
+
+/// A part of a registry name: word characters and '-' (SRC-5).
+bool is_registry_part(std::string_view part);
+
+}  // namespace slipway::source
