@@ -144,15 +144,11 @@ int FolderCache::open(std::string_view folder) {
 }
 
 std::pair<int, std::string> FolderCache::open_parent(std::string_view path) {
-  if (path.empty()) fail(ExitCode::machine, "the snapshot itself has no name inside it");
-  const size_t slash = path.rfind('/');
-  const std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
-  // Refuses what is no plain name before it is used.
-  if (layer_components(name).size() != 1)
-    fail(ExitCode::machine, "'{}' is not a plain path inside a snapshot", printable(path));
-  const int dir =
-      open(slash == std::string_view::npos ? std::string_view() : path.substr(0, slash));
-  return {dir, std::string(name)};
+  const std::vector<std::string> parts = layer_components(path);
+  if (parts.empty()) fail(ExitCode::machine, "the snapshot itself has no name inside it");
+  const std::string_view name = parts.back();
+  const size_t folder_size = parts.size() == 1 ? 0 : path.size() - name.size() - 1;
+  return {open(path.substr(0, folder_size)), std::string(name)};
 }
 
 }  // namespace slipway::sandbox

@@ -18,7 +18,7 @@
 namespace slipway::sandbox {
 
 /// Folders nested deeper than this are refused (threat 21): a walk holds a descriptor a level.
-constexpr size_t depth_max = 2000;
+constexpr size_t depth_max = 500;
 
 /// The components of a path relative to a layer. Empty path = the layer itself = no components.
 /// Throws Error(machine) for an absolute path, an empty, "." or ".." component, or a NUL.
