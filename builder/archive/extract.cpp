@@ -1,21 +1,18 @@
 #include "archive/extract.h"
 
-#include <archive.h>
 #include <archive_entry.h>
-#include <locale.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <set>
 #include <vector>
 
-#include "archive/decode.h"
+#include "archive/archive_reader.h"
 #include "archive/placer.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -23,164 +20,10 @@
 namespace slipway::archive {
 namespace {
 
-constexpr size_t block_bytes = 256 << 10;
 constexpr uint64_t ratio_counts_from_bytes = 1ULL << 30;
 constexpr std::string_view whiteout_prefix = ".wh.";
 constexpr std::string_view opaque_name = ".wh..wh..opq";
 constexpr std::string_view aufs_prefix = ".wh..wh.";
-
-// libarchive converts marked names (PAX records, zip's UTF-8 flag) through the thread's character
-// set. A tar's must stay as they are: in the C locale it gives up on converting and keeps the bytes
-// (in UTF-8 it would compose them, "e\u0301" to "\u00e9"). A zip's would be lost there.
-class NameLocale {
- public:
-  explicit NameLocale(bool utf8)
-      : own_(newlocale(LC_CTYPE_MASK, utf8 ? "C.UTF-8" : "C", locale_t{})) {
-    if (own_ == locale_t{}) fail_errno("this system lacks the locale C.UTF-8");
-    previous_ = uselocale(own_);
-  }
-  ~NameLocale() {
-    uselocale(previous_);
-    freelocale(own_);
-  }
-  NameLocale(const NameLocale&) = delete;
-  NameLocale& operator=(const NameLocale&) = delete;
-
- private:
-  locale_t own_, previous_{};
-};
-
-struct ReaderDeleter {
-  void operator()(struct archive* handle) const { archive_read_free(handle); }
-};
-
-// An open archive of any format. Registers its own address, hence immovable.
-class ArchiveReader {
- public:
-  explicit ArchiveReader(int fd) : fd_(fd), input_(fd), handle_(archive_read_new()) {
-    if (!handle_) throw std::bad_alloc();
-    archive_read_support_format_tar(handle_.get());
-    archive_read_support_format_cpio(handle_.get());
-    archive_read_support_format_zip(handle_.get());
-    archive_read_set_callback_data(handle_.get(), this);
-    const std::string_view start = input_.peek(4);
-    if (start.empty()) fail(ExitCode::outside, "the archive is empty");
-    const bool is_zip = start.substr(0, 2) == "PK";
-    locale_.emplace(is_zip);
-    const off_t offset = lseek(fd, 0, SEEK_CUR);
-    if (is_zip && offset >= 0) {
-      // A zip's modes and links stand in its directory at the end.
-      base_ = offset - static_cast<off_t>(input_.available().size());
-      if (lseek(fd, base_, SEEK_SET) != base_) fail_errno("seek in the archive");
-      archive_read_set_read_callback(handle_.get(), read_direct);
-      archive_read_set_seek_callback(handle_.get(), seek_direct);
-    } else {
-      decoder_ = make_decoder(input_);
-      archive_read_set_read_callback(handle_.get(), read_decoded);
-    }
-    if (archive_read_open1(handle_.get()) != ARCHIVE_OK) fail_damaged();
-  }
-  ArchiveReader(const ArchiveReader&) = delete;
-  ArchiveReader& operator=(const ArchiveReader&) = delete;
-
-  // nullptr at the end. `warning` gets libarchive's doubts about this entry.
-  archive_entry* next(std::string& warning) {
-    archive_entry* entry = nullptr;
-    const int status = archive_read_next_header(handle_.get(), &entry);
-    rethrow();
-    if (status == ARCHIVE_EOF) {
-      finish();
-      return nullptr;
-    }
-    if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail_damaged();
-    const char* text = status == ARCHIVE_WARN ? archive_error_string(handle_.get()) : nullptr;
-    warning = text != nullptr ? text : "";
-    // Such names are kept as they are, see NameLocale.
-    if (warning.find("can't be converted") != std::string::npos) warning.clear();
-    return entry;
-  }
-
-  // The next block of the entry's content; false at its end.
-  bool next_block(const void*& data, size_t& size, int64_t& offset) {
-    const int status = archive_read_data_block(handle_.get(), &data, &size, &offset);
-    rethrow();
-    if (status == ARCHIVE_EOF) return false;
-    if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail_damaged();
-    return true;
-  }
-
-  uint64_t compressed_bytes() const {
-    return decoder_ ? input_.consumed() : static_cast<uint64_t>(direct_read_bytes_);
-  }
-  bool trailing_garbage() const { return decoder_ && decoder_->trailing_garbage(); }
-
- private:
-  // libarchive is C: an exception may not cross it, so it waits here.
-  static la_ssize_t read_decoded(struct archive* handle, void* self, const void** data) {
-    auto& own = *static_cast<ArchiveReader*>(self);
-    return own.guarded(handle, [&] {
-      *data = own.buffer_.get();
-      return static_cast<la_ssize_t>(own.decoder_->read(own.buffer_.get(), block_bytes));
-    });
-  }
-  static la_ssize_t read_direct(struct archive* handle, void* self, const void** data) {
-    auto& own = *static_cast<ArchiveReader*>(self);
-    return own.guarded(handle, [&] {
-      *data = own.buffer_.get();
-      const size_t count = read_some(own.fd_, own.buffer_.get(), block_bytes);
-      own.direct_read_bytes_ += count;
-      return static_cast<la_ssize_t>(count);
-    });
-  }
-  static la_int64_t seek_direct(struct archive*, void* self, la_int64_t offset, int whence) {
-    auto& own = *static_cast<ArchiveReader*>(self);
-    const off_t target = whence == SEEK_SET ? own.base_ + offset : offset;
-    const off_t reached = lseek(own.fd_, target, whence);
-    return reached < own.base_ ? ARCHIVE_FATAL : reached - own.base_;
-  }
-  template <typename Call>
-  la_ssize_t guarded(struct archive* handle, Call call) {
-    try {
-      return call();
-    } catch (...) {
-      failure_ = std::current_exception();
-      archive_set_error(handle, EIO, "reading failed");
-      return ARCHIVE_FATAL;
-    }
-  }
-  void rethrow() {
-    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  }
-
-  void finish() {
-    const int format = archive_format(handle_.get()) & ARCHIVE_FORMAT_BASE_MASK;
-    const bool at_marker =
-        archive_filter_bytes(handle_.get(), 0) > archive_read_header_position(handle_.get());
-    if (format == ARCHIVE_FORMAT_TAR && !at_marker)
-      fail(ExitCode::outside, "the tar ends without its end marker: it was cut short");
-    if (!decoder_) return;
-    // Checksums of the compressed stream come after the tar's own end.
-    while (decoder_->read(buffer_.get(), block_bytes) > 0) {
-    }
-  }
-
-  [[noreturn]] void fail_damaged() {
-    rethrow();
-    const char* text = archive_error_string(handle_.get());
-    fail(ExitCode::outside, "the archive is damaged, cut short or of an unknown format ({})",
-         text != nullptr ? text : "no reason given");
-  }
-
-  int fd_;
-  InputFile input_;
-  std::optional<NameLocale> locale_;
-  std::unique_ptr<Decoder> decoder_;  // none: read from fd_ with seeking
-  off_t base_ = 0;
-  uint64_t direct_read_bytes_ = 0;
-  std::unique_ptr<char[]> buffer_{new char[block_bytes]};
-  std::exception_ptr failure_;
-  std::unique_ptr<struct archive, ReaderDeleter> handle_;
-};
 
 bool attribute_is_kept(std::string_view name) {
   // A foreign overlay attribute would make the store's own layers lie (user.overlay.opaque).
