@@ -12,15 +12,17 @@
 namespace slipway::archive {
 
 struct ExtractOptions {
-  std::string prefix;
+  std::string prefix;           ///< place everything below this folder of the target
   bool strip_wrapper = false;   ///< drop one wrapping directory if the root has no bin/ (SRC-6)
   bool bin_executable = false;  ///< chmod a+x below bin/ (SRC-7)
   bool whiteouts = false;       ///< OCI: .wh.x becomes an overlay whiteout, .wh..wh..opq opaque
   std::optional<std::pair<uint32_t, uint32_t>> owner;  ///< all entries
-  bool keep_owner = true;       ///< chown as the archive says (needs ids); false = leave
-  bool devices = false;         ///< else device nodes and FIFOs are left out with a warning
+  bool keep_owner = true;  ///< chown as the archive says (needs ids); false = leave
+  bool devices = false;    ///< else device nodes and FIFOs are left out with a warning
   uint64_t size_max_bytes = 50ULL << 30;
   uint64_t entries_max = 5'000'000;
+  /// Expanded over compressed size, once 1 GiB was written; gzip alone cannot pass 1032.
+  uint64_t ratio_max = 1500;
   std::function<void(const std::string&)> on_warning;
   std::function<void(uint64_t bytes)> on_progress;
 };
@@ -28,6 +30,20 @@ struct ExtractOptions {
 /// Extracts from `archive` (read at its current offset to the end) below `target`. Returns the
 /// listing below prefix, content digests included. Throws Error(outside) when the archive is
 /// malformed, cut short, or over a limit; what was written by then stays for the caller to drop.
+///
+/// What a tar means where readers differ:
+///   - Absolute names lose their '/'; a ".." in a name is an error; links on the way to a name are
+///     resolved with `prefix` as "/", and the listing has the real paths.
+///   - A later entry replaces an earlier one; a directory over a directory only changes its
+///   metadata.
+///   - A hard link may come before the file it names. Its target must be in the archive.
+///   - Extended attributes: user.* and security.capability stay, others and *.overlay.* are
+///   dropped.
+///   - A tar must have its end marker; what follows the marker or the compressed stream is ignored.
+///   - Wrapper (SRC-6): dropped when the root has no bin/ and either exactly one top-level
+///   directory
+///     has one, or a single directory is all there is at the top.
+///   - Directories get their modes and times last, deepest first; files with holes stay sparse.
 Tree extract(int archive, int target, const ExtractOptions& options);
 
 }  // namespace slipway::archive

@@ -1,0 +1,79 @@
+// Entries of a foreign archive (tar, cpio, zip; plain, gzip, bzip2, xz, zstd), read by libarchive
+// from a stream that was decoded before (see decode.h). Cut or damaged input throws Error(outside).
+#pragma once
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <locale.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "archive/decode.h"
+
+namespace slipway::archive {
+
+// libarchive converts marked names (PAX records, zip's UTF-8 flag) through the thread's character
+// set. A tar's must stay as they are: in the C locale it gives up on converting and keeps the bytes
+// (in UTF-8 it would compose them, "e\u0301" to "\u00e9"). A zip's would be lost there.
+class NameLocale {
+ public:
+  explicit NameLocale(bool utf8);
+  ~NameLocale();
+  NameLocale(const NameLocale&) = delete;
+  NameLocale& operator=(const NameLocale&) = delete;
+
+ private:
+  locale_t own_, previous_{};
+};
+
+/// Registers its own address with libarchive, hence immovable. To be used by the thread that made
+/// it.
+class ArchiveReader {
+ public:
+  /// Reads `fd` from its current offset; seeks in it if it is a zip and can.
+  explicit ArchiveReader(int fd);
+  ArchiveReader(const ArchiveReader&) = delete;
+  ArchiveReader& operator=(const ArchiveReader&) = delete;
+
+  /// nullptr at the end, which was checked. `warning` gets libarchive's doubts about this entry.
+  archive_entry* next(std::string& warning);
+  /// The next block of the entry's content; false at its end. Blocks come in order; what lies
+  /// between them is zero.
+  bool next_block(const void*& data, size_t& size, int64_t& offset);
+
+  /// Read from the descriptor so far (read-ahead not counted, zip: counted).
+  uint64_t compressed_bytes() const;
+  /// Decoded so far: the end of the block or header read last.
+  uint64_t decoded_bytes() const;
+  /// Known at the end: other bytes follow the compressed stream.
+  bool trailing_garbage() const { return decoder_ && decoder_->trailing_garbage(); }
+  bool is_tar() const;
+
+ private:
+  struct Deleter {
+    void operator()(struct archive* handle) const { archive_read_free(handle); }
+  };
+  static la_ssize_t read_decoded(struct archive* handle, void* self, const void** data);
+  static la_ssize_t read_direct(struct archive* handle, void* self, const void** data);
+  static la_int64_t seek_direct(struct archive* handle, void* self, la_int64_t offset, int whence);
+  void rethrow();
+  void finish();
+  [[noreturn]] void fail_damaged();
+
+  int fd_;
+  InputFile input_;
+  std::optional<NameLocale> locale_;
+  std::unique_ptr<Decoder> decoder_;  // none: read from fd_ with seeking
+  off_t base_ = 0;
+  uint64_t direct_read_bytes_ = 0;
+  std::unique_ptr<char[]> buffer_;
+  std::exception_ptr failure_;
+  std::unique_ptr<struct archive, Deleter> handle_;
+};
+
+}  // namespace slipway::archive
