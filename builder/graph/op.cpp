@@ -4,6 +4,8 @@
 
 #include <unordered_set>
 
+#include "base/url.h"
+
 namespace slipway::graph {
 namespace {
 
@@ -112,7 +114,7 @@ Fields definition_fields(const Op& op) {
             return fields;
           },
           [](const GitOp& git) {
-            Fields fields{{"url", git.url},
+            Fields fields{{"url", url_without_credentials(git.url)},
                           {"ref", git.ref},
                           {"subdir", git.subdir},
                           {"keep .git", text(git.keep_git_dir)},
@@ -121,7 +123,7 @@ Fields definition_fields(const Op& op) {
             return fields;
           },
           [](const HttpOp& http) {
-            Fields fields{{"url", http.url},
+            Fields fields{{"url", url_without_credentials(http.url)},
                           {"checksum", http.checksum},
                           {"filename", http.filename},
                           {"unpack", text(http.unpack)},

@@ -49,7 +49,7 @@ struct LocalOp {
 
 /// A commit of a git repository.
 struct GitOp {
-  std::string url;  ///< without userinfo (threat 15)
+  std::string url;  ///< credentials in it are no part of the definition (threat 15)
   std::string ref;  ///< branch, tag or commit; empty = the remote's HEAD
   std::string subdir;
   bool keep_git_dir = false;

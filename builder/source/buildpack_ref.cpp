@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/url.h"
 
 namespace slipway::source {
 namespace {
@@ -19,64 +20,6 @@ constexpr size_t length_max = 4096;
   throw Error(ExitCode::usage,
               fmt::format("buildpack '{}': {}", printable(url_without_credentials(text)), why))
       .set_hint(hint.empty() ? accepted_forms : std::move(hint));
-}
-
-/// "https" of "HTTPS://host"; empty when there is no "://".
-std::string scheme_of(std::string_view text) {
-  const size_t end = text.find("://");
-  if (end == std::string_view::npos) return {};
-  std::string scheme(text.substr(0, end));
-  const bool clean = !scheme.empty() && std::all_of(scheme.begin(), scheme.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '-' || c == '.';
-  });
-  if (!clean) return {};
-  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return scheme;
-}
-
-/// Where authority (user:password@host:port) stands in a URL with a scheme.
-struct Authority {
-  size_t start = 0, end = 0;
-  size_t userinfo_end = 0;  ///< offset of '@', or `start` when there is none
-};
-Authority authority_of(std::string_view url) {
-  Authority found;
-  found.start = url.find("://") + 3;
-  found.end = std::min(url.find_first_of("/?#", found.start), url.size());
-  const size_t at = url.substr(0, found.end).rfind('@');
-  found.userinfo_end = at == std::string_view::npos || at < found.start ? found.start : at;
-  return found;
-}
-
-bool is_secret_parameter(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  static constexpr std::array<std::string_view, 8> exact{"sig", "key",  "auth", "code",
-                                                         "pwd", "pass", "jwt",  "googleaccessid"};
-  static constexpr std::array<std::string_view, 7> within{
-      "token", "secret", "signature", "password", "credential", "api_key", "apikey"};
-  return std::find(exact.begin(), exact.end(), name) != exact.end() ||
-         std::any_of(within.begin(), within.end(),
-                     [&](std::string_view part) { return name.find(part) != std::string::npos; });
-}
-
-/// Calls on_value(offset, length) for each secret value of the query string.
-template <typename OnValue>
-void for_each_secret_parameter(std::string_view url, OnValue on_value) {
-  const size_t query = url.substr(0, url.find('#')).find('?');
-  if (query == std::string_view::npos) return;
-  const size_t end = std::min(url.find('#'), url.size());
-  size_t at = query + 1;
-  while (at < end) {
-    const size_t next = std::min(url.find('&', at), end);
-    const std::string_view pair = url.substr(at, next - at);
-    const size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && equals + 1 < pair.size() &&
-        is_secret_parameter(std::string(pair.substr(0, equals))))
-      on_value(at + equals + 1, pair.size() - equals - 1);
-    at = next + 1;
-  }
 }
 
 std::string percent_decoded(std::string_view text) {
@@ -105,15 +48,15 @@ void add_secret(std::vector<std::string>& secrets, std::string_view value) {
 std::vector<std::string> secrets_of(std::string_view url, const std::string& scheme) {
   std::vector<std::string> secrets;
   if (scheme.empty()) return secrets;
-  const Authority authority = authority_of(url);
+  const UrlAuthority authority = url_authority(url);
   const std::string_view user =
       url.substr(authority.start, authority.userinfo_end - authority.start);
   const size_t colon = user.find(':');
   if (colon != std::string_view::npos) add_secret(secrets, user.substr(colon + 1));
   // A token alone, or "token:x-oauth-basic", stands where the user name should.
   if (scheme.starts_with("http")) add_secret(secrets, user.substr(0, colon));
-  for_each_secret_parameter(
-      url, [&](size_t at, size_t length) { add_secret(secrets, url.substr(at, length)); });
+  for (const auto& [at, length] : secret_parameters(url))
+    add_secret(secrets, url.substr(at, length));
   return secrets;
 }
 
@@ -151,7 +94,7 @@ BuildpackRef parse_url(std::string_view text, const std::string& scheme, const P
   if (hash != std::string::npos) found.ref = url.substr(hash + 1);
   if (is_tarball_url(found.url))
     refuse(text, "a tarball has no refs", "leave out '#' and the rest");
-  const Authority authority = authority_of(found.url);
+  const UrlAuthority authority = url_authority(found.url);
   const size_t host =
       authority.userinfo_end == authority.start ? authority.start : authority.userinfo_end + 1;
   if (scheme != "file" && host >= authority.end) refuse(text, "the URL has no host");
@@ -231,7 +174,7 @@ BuildpackRef parse_builtin(std::string_view text, const std::vector<std::string>
 }  // namespace
 
 bool is_tarball_url(std::string_view url) {
-  const std::string scheme = scheme_of(url);
+  const std::string scheme = url_scheme(url);
   if (scheme != "http" && scheme != "https") return false;
   static constexpr std::array<std::string_view, 10> endings{".tgz",    ".tar.gz",  ".tbz", ".tbz2",
                                                             ".tar.bz", ".tar.bz2", ".tar", ".txz",
@@ -243,28 +186,6 @@ bool is_tarball_url(std::string_view url) {
       if (head.ends_with(ending)) return head.find('#') == std::string_view::npos;
     if (end == std::string_view::npos) return false;
   }
-}
-
-std::string url_without_credentials(std::string_view url) {
-  const std::string scheme = scheme_of(url);
-  std::string shown(url);
-  if (scheme.empty()) return shown;
-  std::vector<std::pair<size_t, size_t>> values;
-  for_each_secret_parameter(url,
-                            [&](size_t at, size_t length) { values.emplace_back(at, length); });
-  for (auto it = values.rbegin(); it != values.rend(); ++it)
-    shown.replace(it->first, it->second, "[redacted]");
-  const Authority authority = authority_of(url);
-  if (authority.userinfo_end == authority.start) return shown;
-  const bool keep_user = scheme == "ssh" || scheme == "git";
-  const std::string_view user =
-      url.substr(authority.start, authority.userinfo_end - authority.start);
-  const size_t colon = user.find(':');
-  if (!keep_user)
-    shown.erase(authority.start, user.size() + 1);
-  else if (colon != std::string_view::npos)
-    shown.erase(authority.start + colon, user.size() - colon);
-  return shown;
 }
 
 std::string BuildpackRef::public_name() const {
@@ -295,7 +216,7 @@ BuildpackRef parse_buildpack_ref(std::string_view text, const std::vector<std::s
     return byte < 0x20 || byte == 0x7f;
   });
   if (odd) refuse(text, "control characters are not allowed");
-  if (is_folder(text) && scheme_of(text).empty()) {
+  if (is_folder(text) && url_scheme(text).empty()) {
     BuildpackRef found;
     found.kind = BuildpackRef::Kind::folder;
     found.path = text;
@@ -305,7 +226,7 @@ BuildpackRef parse_buildpack_ref(std::string_view text, const std::vector<std::s
   if (text.starts_with(urn)) return parse_registry(text, text.substr(urn.size()), names);
   if (text.find(' ') != text.npos) refuse(text, "blanks are not allowed here");
   if (text.starts_with('-')) refuse(text, "a buildpack must not begin with '-'");
-  const std::string scheme = scheme_of(text.substr(0, text.find('#')));
+  const std::string scheme = url_scheme(text.substr(0, text.find('#')));
   if (!scheme.empty()) return parse_url(text, scheme, names);
   if (is_scp_like(text)) return parse_scp(text);
   if (text.find('/') == text.npos) return parse_builtin(text, builtins, names);

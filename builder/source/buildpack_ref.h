@@ -44,8 +44,4 @@ BuildpackRef parse_buildpack_ref(std::string_view text, const std::vector<std::s
 /// .txz, .tar.xz, .tar.zst.
 bool is_tarball_url(std::string_view url);
 
-/// A URL without its userinfo (ssh keeps the user name, it is no secret) and with the values of
-/// query parameters that carry signatures or tokens replaced by "[redacted]".
-std::string url_without_credentials(std::string_view url);
-
 }  // namespace slipway::source
