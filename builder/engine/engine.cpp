@@ -168,7 +168,7 @@ Digest Engine::State::key(Engine& engine, const NodeRef& root) {
                     keyed_digest(options.store->secret_key(), options.config.at(name)));
     }
     // Owners cannot be kept with one id: what is built then is not what others build.
-    if (options.isolation != sandbox::Isolation::none && sandbox::single_id_expected())
+    if (single_id)
       builder.add("ids", "single");
     const std::lock_guard lock(memo_mutex);
     keys.emplace(node->digest(), builder.finish());
