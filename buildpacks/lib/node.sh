@@ -29,20 +29,26 @@ node::npm_range() {
   fi
 }
 
-# node::install RANGE NPM_RANGE TARGET CACHE_DIR ENV_DIR: puts node and npm into TARGET.
-# An empty RANGE means the default. Sets node_version and npm_version.
+# node::install RANGE NPM_RANGE TARGET CACHE_DIR ENV_DIR: puts node and npm into TARGET; an empty TARGET
+# uses them where they lie in the cache, for this build only. An empty RANGE means the default.
+# Sets node_version and npm_version.
 node::install() {
-  local range="${1:-$NODE_DEFAULT_RANGE}" npm_range="$2" target="$3" tree="$4/runtime" env_dir="$5"
+  local range="${1:-$NODE_DEFAULT_RANGE}" npm_range="$2" target="$3" runtime="$4/runtime" env_dir="$5"
   node::_normalise_range
-  if node::_cached "$range" "$npm_range" "$tree"; then
+  if node::_cached "$range" "$npm_range" "$runtime"; then
     output::detail "Using node $node_version and npm $npm_version from the cache"
   else
-    node::_fetch "$range" "$npm_range" "$tree" "$env_dir"
+    node::_fetch "$range" "$npm_range" "$runtime" "$env_dir"
   fi
-  cache::copy "$tree" "$target"
-  export PATH="$target/bin:$PATH"
-  # Native extensions build against the headers that came along instead of fetching them.
-  export npm_config_nodedir="$target"
+  if [[ -n "$target" ]]; then
+    cache::copy "$runtime/node" "$target"
+    export PATH="$target/bin:$PATH"
+  else
+    export PATH="$runtime/node/bin:$PATH"
+  fi
+  # Native extensions build against the headers that came along instead of fetching them. They stay
+  # out of the app, which never needs them again.
+  export npm_config_nodedir="$runtime/headers"
   export npm_config_update_notifier=false
 }
 
@@ -54,7 +60,7 @@ node::_normalise_range() {
   esac
 }
 
-# node::_cached RANGE NPM_RANGE TREE: whether the cached tree answers both ranges.
+# node::_cached RANGE NPM_RANGE RUNTIME: whether the cached one answers both ranges.
 node::_cached() {
   [[ -f "$3/versions" ]] || return 1
   read -r node_version npm_version _ <"$3/versions"
@@ -62,32 +68,33 @@ node::_cached() {
   [[ -z "$2" ]] || version::newest_in "$2" <<<"$npm_version" >/dev/null
 }
 
+# node::_fetch RANGE NPM_RANGE RUNTIME ENV_DIR: replaces the cached runtime.
 node::_fetch() {
-  local range="$1" npm_range="$2" tree="$3" env_dir="$4" fresh="$SCRATCH/node"
+  local range="$1" npm_range="$2" runtime="$3" env_dir="$4" fresh="$SCRATCH/runtime"
   cache::remove "$fresh"
-  mkdir -p "$fresh"
+  mkdir -p "$fresh/node" "$fresh/headers"
   if [[ -n "$(env::get "$env_dir" NODE_BUILDS_URL)" ]]; then
-    node::_from_builds "$range" "$fresh" "$env_dir"
+    node::_from_builds "$range" "$fresh/node" "$env_dir"
   else
-    node::_client "$tree"
-    node::_from_npm "$range" "$fresh" || node::_from_builds "$range" "$fresh" "$env_dir"
+    node::_client "$runtime"
+    node::_from_npm "$range" "$fresh/node" || node::_from_builds "$range" "$fresh/node" "$env_dir"
   fi
-  node::_add_npm "$npm_range" "$fresh"
-  rm -rf "${fresh:?}"/share/{man,doc} "$fresh/CHANGELOG.md"
+  node::_add_npm "$npm_range" "$fresh/node"
+  mv "$fresh/node/include" "$fresh/headers/include" 2>/dev/null || true
+  rm -rf "${fresh:?}"/node/share/{man,doc} "$fresh"/node/{CHANGELOG.md,README.md}
   printf '%s %s\n' "$node_version" "$npm_version" >"$fresh/versions"
-  cache::remove "$tree"
-  mkdir -p "${tree%/*}"
-  mv "$fresh" "$tree"
+  cache::remove "$runtime"
+  mkdir -p "${runtime%/*}"
+  mv "$fresh" "$runtime"
 }
 
 # --- npm clients ---
 
-# Sets node_client, the command that calls npm while there is no fresh node yet.
+# node::_client RUNTIME: sets node_client, the command that calls npm while there is no fresh node yet.
 node::_client() {
-  if [[ -x "$1/bin/node" ]]; then
-    # A copy: the tree it lies in is about to be replaced.
-    cache::copy "$1" "$SCRATCH/old-node"
-    node_client=("$SCRATCH/old-node/bin/node" "$SCRATCH/old-node/lib/node_modules/npm/bin/npm-cli.js")
+  if [[ -x "$1/node/bin/node" ]]; then
+    # The cached one is only removed when its successor is complete.
+    node_client=("$1/node/bin/node" "$1/node/lib/node_modules/npm/bin/npm-cli.js")
   else
     node::_debian_client
   fi
@@ -205,9 +212,10 @@ node::adopt() {
   npm_version="$(jq -r .version "$1/lib/node_modules/npm/package.json")"
 }
 
-# node::add_manager NAME RANGE TREE CACHE_DIR: yarn or pnpm beside npm, kept in the cache by its range.
+# node::add_manager NAME RANGE CACHE_DIR [TARGET]: yarn or pnpm, kept in the cache by range. With a TARGET
+# it goes into the app beside npm, else it is used from the cache for this build only.
 node::add_manager() {
-  local name="$1" range="$2" tree="$3" kept="$4/$1" status=0
+  local name="$1" range="$2" kept="$3/$1" target="${4:-}" status=0
   range="${range:-$(node::manager_range "$name")}"
   if ! cache::is "$kept/range" "$range"; then
     cache::remove "$kept"
@@ -219,16 +227,20 @@ node::add_manager() {
     [[ $status -eq 0 ]] || exit 1
     cache::mark "$kept/range" "$range"
   fi
-  cache::copy "$kept/node_modules/$name" "$tree/lib/node_modules/$name"
-  node::_link_binaries "$name" "$tree"
-  output::detail "Using $name $(jq -r .version "$tree/lib/node_modules/$name/package.json")"
+  output::detail "Using $name $(jq -r .version "$kept/node_modules/$name/package.json")"
+  if [[ -n "$target" ]]; then
+    cache::copy "$kept/node_modules/$name" "$target/lib/node_modules/$name"
+    node::_link_binaries "$name" "$target"
+  else
+    export PATH="$kept/node_modules/.bin:$PATH"
+  fi
 }
 
 node::_link_binaries() {
-  local binary target
-  while IFS=$'\t' read -r binary target; do
-    chmod +x "$2/lib/node_modules/$1/$target"
-    ln -sfn "../lib/node_modules/$1/${target#./}" "$2/bin/$binary"
+  local binary script
+  while IFS=$'\t' read -r binary script; do
+    chmod +x "$2/lib/node_modules/$1/$script"
+    ln -sfn "../lib/node_modules/$1/${script#./}" "$2/bin/$binary"
   done < <(jq -r '.bin | to_entries[] | "\(.key)\t\(.value)"' "$2/lib/node_modules/$1/package.json")
 }
 
