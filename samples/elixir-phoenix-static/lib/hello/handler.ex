@@ -4,7 +4,7 @@ defmodule Hello.Handler do
   require Record
   Record.defrecordp(:mod, Record.extract(:mod, from_lib: "inets/include/httpd.hrl"))
 
-  @types %{".css" => "text/css", ".js" => "text/javascript", ".svg" => "image/svg+xml"}
+  @types %{".css" => "text/css", ".js" => "text/javascript", ".txt" => "text/plain"}
 
   # The function httpd calls is named do, which Elixir only accepts when it is quoted.
   def unquote(:do)(request) do
