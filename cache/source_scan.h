@@ -26,7 +26,8 @@ struct ScanOptions {
 
 struct ScannedSource {
   archive::Tree tree;  ///< uid and gid 0; mtimes as found
-  std::vector<std::string> warnings;  ///< skipped FIFOs, sockets, devices: "log/pipe: FIFO, left out"
+  std::vector<std::string>
+      warnings;  ///< skipped FIFOs, sockets, devices: "log/pipe: FIFO, left out"
   uint64_t bytes_read = 0;
 };
 
@@ -38,6 +39,7 @@ ScannedSource scan_source(Store& store, const std::string& root_path, int root,
 
 /// Opens one file of a scanned source again for copying and checks that it is still the one that
 /// was hashed (size, mtime, ctime, inode); throws Error(app_files) otherwise. Beneath root only.
-Fd open_scanned(Store& store, const std::string& root_path, int root, const archive::TreeEntry& entry);
+Fd open_scanned(Store& store, const std::string& root_path, int root,
+                const archive::TreeEntry& entry);
 
 }  // namespace slipway::cache

@@ -3,7 +3,8 @@
 //   format            "slipway-store 1\n" — anything else is refused, never misread
 //   owner.json        uid, id map base (root), made once
 //   key               32 random bytes, 0600: keyed digests of secret values
-//   index.sqlite      WAL; every table below
+//   index.sqlite      WAL; every table below. A damaged one becomes index.sqlite.bad-<n>
+//   gate              flock'ed: shared by every use of the index, exclusive by gc and recovery
 //   oci-layout, index.json, blobs/sha256/<hex>     an OCI image layout
 //   packs/<n>.pack    compressed chunks of artifacts, append-only
 //   trees/<xx>/<hex>  listings (archive::Tree), named by the digest of their bytes
@@ -11,6 +12,7 @@
 //   caches/<id>       directories of cache mounts; likewise
 //   leases/<id>, locks/<name>   flock'ed files
 //   logs/<build>.log  full logs
+//   stat/<hash>       stat caches, one a source root (stat_cache.h)
 //   tmp/              swept when no one holds its lock
 //
 // Publish = write beside, flush, rename, one transaction. A reader sees the old or the new thing.
@@ -44,18 +46,18 @@ using SnapshotId = uint64_t;
 struct Snapshot {
   SnapshotId id = 0;
   SnapshotId parent = 0;
-  std::string kind;        ///< "local", "stack", "build", "cache", …; for `cache du`
-  uint64_t size_bytes = 0; ///< of this layer alone
+  std::string kind;         ///< "local", "stack", "build", "cache", …; for `cache du`
+  uint64_t size_bytes = 0;  ///< of this layer alone
   uint64_t files = 0;
-  Digest tree;             ///< listing of the whole chain (trees/), unset when none was taken
-  Digest content;          ///< tree_digest of that listing, unset when none was taken
+  Digest tree;     ///< listing of the whole chain (trees/), unset when none was taken
+  Digest content;  ///< tree_digest of that listing, unset when none was taken
 };
 
 /// What an op gave: kept under its keys.
 struct Result {
-  SnapshotId snapshot = 0;   ///< 0 = no filesystem
-  Digest content;            ///< content digest of that filesystem (or state); unset = none
-  std::string stdout_text;   ///< captured output
+  SnapshotId snapshot = 0;  ///< 0 = no filesystem
+  Digest content;           ///< content digest of that filesystem (or state); unset = none
+  std::string stdout_text;  ///< captured output
   int exit_code = 0;
   Json extra = Json::object();  ///< small facts of the op's kind (resolved commit, pack layers …)
   std::vector<Digest> trees;    ///< further listings that must live as long as the result
@@ -78,28 +80,30 @@ struct Ledger {
 struct ChunkRef {
   uint64_t pack = 0, offset = 0;
   uint32_t compressed_size = 0, raw_size = 0;
+  uint32_t crc32 = 0;  ///< of the compressed bytes
 };
 
 /// An artifact as a list of chunks: how a slug is kept without storing its bytes twice.
 struct Artifact {
-  Digest id;                    ///< digest over the chunk keys and the compressor's name
-  std::string sha256;           ///< of the whole file
-  uint64_t size_bytes = 0;      ///< of the whole file
+  Digest id;                ///< digest over the chunk keys and the compressor's name
+  std::string sha256;       ///< of the whole file
+  uint64_t size_bytes = 0;  ///< of the whole file
   uint64_t raw_size_bytes = 0;
-  std::vector<Digest> chunks;   ///< keys, in order
+  std::vector<Digest> chunks;  ///< keys, in order
 };
 
 /// What is kept of one build.
 struct BuildRecord {
-  std::string id;        ///< sortable: yyyymmdd-hhmmss-xxxx
-  std::string app;       ///< app id
-  std::string status;    ///< "running", "succeeded", "failed", "canceled"
+  std::string id;      ///< sortable: yyyymmdd-hhmmss-xxxx
+  std::string app;     ///< app id
+  std::string status;  ///< "running", "succeeded", "failed", "canceled"
   int64_t started_ms = 0, finished_ms = 0;
   Json detail = Json::object();
 };
 
 /// Protects what a running build uses from gc, for as long as the object lives. The process's death
-/// ends it too (flock).
+/// ends it too (flock). Protect first, then look whether it is there: gc may have run in between.
+/// A snapshot's chain is protected with it. Thread-safe.
 class Lease {
  public:
   Lease(Lease&&) noexcept;
@@ -175,9 +179,9 @@ struct Garbage {
 };
 
 struct VerifyProblem {
-  std::string what;    ///< "blob sha256:…", "pack 3", "snapshot 12"
-  std::string problem; ///< "truncated: 10 of 20 bytes"
-  bool repaired = false; ///< dropped, will be rebuilt when needed
+  std::string what;       ///< "blob sha256:…", "pack 3", "snapshot 12"
+  std::string problem;    ///< "truncated: 10 of 20 bytes"
+  bool repaired = false;  ///< dropped, will be rebuilt when needed
 };
 
 class Store {
@@ -205,6 +209,8 @@ class Store {
   std::optional<Lock> try_lock(const std::string& name);
 
   // --- blobs (OCI layout) ---
+  /// A committed blob is safe from gc until this store object is closed; longer by a lease, or by
+  /// being used.
   BlobWriter write_blob();
   bool has_blob(const std::string& sha256) const;
   /// Throws Error(machine) when missing or of the wrong size.
@@ -214,10 +220,14 @@ class Store {
   /// A fresh number whose directory nobody else uses; forgotten unless committed. The caller's
   /// lease protects it.
   SnapshotId allocate_snapshot(Lease& lease);
+  /// The directory exists and is complete; the parent is committed.
   void commit_snapshot(const Snapshot& snapshot);
   std::optional<Snapshot> find_snapshot(SnapshotId id) const;
   /// The layer and its parents, topmost first.
   std::vector<SnapshotId> chain(SnapshotId id) const;
+  /// Safe from gc until this store object is closed; after that by the snapshot, result or ledger
+  /// that names it. Reading a damaged one throws Error(machine) once: it is dropped, so that
+  /// find_result() misses the next time.
   Digest put_tree(const archive::Tree& tree);
   archive::Tree read_tree(const Digest& id) const;
   /// The directory snapshots/, for the worker.
@@ -237,14 +247,18 @@ class Store {
   std::optional<Ledger> last_ledger(const std::string& scope) const;
 
   // --- chunks and artifacts ---
+  /// What was found stays readable until this store object is closed.
   std::optional<ChunkRef> find_chunk(const Digest& key) const;
-  /// Compressed bytes; checks their size. Throws Error(machine) naming the pack when damaged.
+  /// Compressed bytes, checked by size, magic and checksum. Throws Error(machine) naming the pack
+  /// when damaged; the chunk is dropped then, so that the next build compresses it anew.
   std::string read_chunk(const ChunkRef& ref) const;
+  /// The lease must outlive the writer.
   PackWriter write_pack(Lease& lease);
+  /// All its chunks are committed already.
   void put_artifact(const Artifact& artifact);
   std::optional<Artifact> find_artifact(const Digest& id, Lease& lease) const;
-  /// Writes the artifact's bytes to fd, in-kernel where possible. Throws when a chunk is damaged
-  /// (its size or magic is wrong).
+  /// Writes the artifact's bytes to fd, in-kernel where possible, each chunk checked before. Throws
+  /// like read_chunk(); what was written by then is for the caller to remove.
   void write_artifact(const Artifact& artifact, int fd) const;
 
   // --- apps, builds and small values ---
@@ -253,28 +267,39 @@ class Store {
   std::optional<Json> find_value(const std::string& area, const std::string& name) const;
   std::vector<std::pair<std::string, Json>> list_values(const std::string& area) const;
   void remove_value(const std::string& area, const std::string& name);
-  /// The app's CACHE_DIR snapshot. Setting it keeps the snapshot alive and drops the old one.
+  /// The app's CACHE_DIR snapshot; 0 = none. Setting it keeps the snapshot alive and drops the old
+  /// one, at once or, where a lease still holds it, at the next collect().
   void set_app_cache(const std::string& cache_id, SnapshotId snapshot);
   SnapshotId app_cache(const std::string& cache_id) const;
   void put_build(const BuildRecord& record);
   std::optional<BuildRecord> find_build(const std::string& id) const;
   /// Newest first; empty app = all.
   std::vector<BuildRecord> list_builds(const std::string& app, size_t limit) const;
+  /// Throws Error(usage) for an id with anything but letters, digits and '-' (threat 24).
   fs::path log_path(const std::string& build_id) const;
 
   // --- upkeep ---
   DiskUsage disk_usage() const;
-  /// Drops results by last use until the store is under limit_bytes; with limit 0 all that no lease,
-  /// app cache or kept artifact needs.
+  /// Drops what nothing needs, then results, artifacts and blobs by last use until the store is
+  /// under limit_bytes; with limit 0 all that no lease, app cache or kept artifact needs. Kept are:
+  /// what a lease protects, app caches, artifacts named by a value {"artifact": "<hex>"} of the
+  /// area "release-artifact", values, build records and the newest logs of each app. A snapshot
+  /// counts as used when anything that stands on it was. Packs that are mostly dead are rewritten
+  /// unless another process holds a lease. Not while other threads read chunks of this store.
   Garbage collect(uint64_t limit_bytes);
   /// Every allocated or dropped snapshot number whose directory may be removed now.
   std::vector<SnapshotId> stale_snapshots() const;
   void removed(const std::vector<SnapshotId>& snapshots);
+  /// Reads everything: blobs by digest, chunks by checksum, listings by digest and form, snapshots'
+  /// directories, the index by SQLite's own check. Damaged things are dropped.
   std::vector<VerifyProblem> verify();
-  /// SLIPWAY_CACHE_LIMIT or the settings' value; default 20 GiB.
+  /// What collect() is called with after a build; the command layer sets it. Default 20 GiB.
   uint64_t limit_bytes() const;
+  void set_limit_bytes(uint64_t limit_bytes);
 
   struct State;
+  /// For the other files of this folder only.
+  State& state() const { return *state_; }
 
  private:
   explicit Store(std::unique_ptr<State> state);

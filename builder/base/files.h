@@ -47,7 +47,10 @@ class TempDir {
   /// Below `parent`, else below $TMPDIR or /tmp.
   static TempDir create(const std::string& prefix, const fs::path& parent = {});
   TempDir(TempDir&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  TempDir& operator=(TempDir&&) = delete;
+  TempDir& operator=(TempDir&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
   ~TempDir();
   const fs::path& path() const { return path_; }
   void keep() { path_.clear(); }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/files.h"
 #include "buildpack/pipeline.h"
 #include "engine/engine.h"
 #include "source/buildpack_ref.h"

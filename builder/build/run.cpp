@@ -54,7 +54,7 @@ Target slug_target(engine::Engine& engine, cache::Store& store, const std::strin
   const Digest key =
       KeyBuilder("unpacked slug 1")
           .add("sha256", sha256)
-          .add("ids", sandbox::single_id_expected() ? "single" : "mapped")
+          .add("ids", sandbox::plan_ids(store.id_base()).single_id() ? "single" : "mapped")
           .finish();
   auto known = store.find_result(key, engine.lease());
   if (!known) {
@@ -207,7 +207,8 @@ int run_app(const Session& session, const RunRequest& request) {
   spec.root.layers = root.layers;
   spec.root.readonly = true;
   const cache::SnapshotId upper = store.allocate_snapshot(engine.lease());
-  const bool single = request.isolation == sandbox::Isolation::none || sandbox::single_id_expected();
+  const bool single = request.isolation == sandbox::Isolation::none ||
+                      sandbox::plan_ids(store.id_base()).single_id();
   const graph::Owner owner = single ? graph::Owner{} : graph::Owner{1000, 1000};
   engine.worker().create(upper, {{"tmp", 01777, {}}, {target.path, 0755, owner}});
   spec.workspace = sandbox::Workspace{upper, store.chain(target.snapshot)};

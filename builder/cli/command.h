@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "build/request.h"
 #include "cache/store.h"
 #include "report/event.h"

@@ -84,7 +84,8 @@ sandbox::Worker& Engine::worker() {
     options.store = state_->options.store;
     options.isolation = state_->options.isolation;
     options.limits = state_->options.limits;
-    state_->worker = sandbox::Worker::start(options);
+    const auto& start = state_->options.start_worker;
+    state_->worker = start ? start(options) : sandbox::Worker::start(options);
   }
   return *state_->worker;
 }
@@ -168,7 +169,7 @@ Digest Engine::State::key(Engine& engine, const NodeRef& root) {
                     keyed_digest(options.store->secret_key(), options.config.at(name)));
     }
     // Owners cannot be kept with one id: what is built then is not what others build.
-    if (options.isolation != sandbox::Isolation::none && sandbox::single_id_expected())
+    if (single_id)
       builder.add("ids", "single");
     const std::lock_guard lock(memo_mutex);
     keys.emplace(node->digest(), builder.finish());

@@ -8,6 +8,7 @@
 
 #include "cache/source_scan.h"
 #include "engine/engine.h"
+#include "sandbox/ids.h"
 
 namespace slipway::engine {
 
@@ -34,10 +35,15 @@ struct LiveWorkspace {
 };
 
 struct Engine::State {
-  explicit State(Options given) : options(std::move(given)), lease(options.store->lease()) {}
+  explicit State(Options given)
+      : options(std::move(given)),
+        lease(options.store->lease()),
+        single_id(options.isolation != sandbox::Isolation::none &&
+                  sandbox::plan_ids(options.store->id_base()).single_id()) {}
 
   Options options;
   cache::Lease lease;
+  const bool single_id;  ///< only one id will be mapped
 
   std::mutex worker_mutex;
   std::unique_ptr<sandbox::Worker> worker;

@@ -1,380 +1,253 @@
 #include "sandbox/file_actions.h"
 
 #include <fnmatch.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "sandbox/layer_stack.h"
-#include "sandbox/mounts.h"
-#include "sandbox/step_root.h"
 
 namespace slipway::sandbox {
 namespace {
 
 using graph::FileAction;
 
-/// Relative, without "." and doubled slashes; ".." stops at the root (C3).
-std::string clean(const std::string& path) {
+std::vector<std::string> components(const std::string& path) {
   std::vector<std::string> parts;
-  for (const std::string& part : split(path, '/')) {
-    if (part == "..") {
-      if (!parts.empty()) parts.pop_back();
-    } else if (!part.empty() && part != ".") {
-      parts.push_back(part);
+  for (std::string& part : split(path, '/'))
+    if (!part.empty() && part != ".") parts.push_back(std::move(part));
+  return parts;
+}
+
+std::string joined(const std::vector<std::string>& parts, size_t count) {
+  std::string path;
+  for (size_t i = 0; i < count; ++i) path += (i > 0 ? "/" : "") + parts[i];
+  return path.empty() ? "." : path;
+}
+
+class Actions {
+ public:
+  Actions(int root, bool single_id) : root_(root), single_id_(single_id) {}
+
+  void apply(const FileActionOn& on) const {
+    const FileAction& action = on.action;
+    switch (action.kind) {
+      case FileAction::Kind::copy:
+        return copy(action, on.source);
+      case FileAction::Kind::mkdir:
+        (void)make_path(components(action.dest), action.mode < 0 ? 0755 : action.mode, action.owner);
+        return;
+      case FileAction::Kind::mkfile:
+        return make_file(action);
+      case FileAction::Kind::rm:
+        return remove(action);
+      case FileAction::Kind::symlink: {
+        const auto [parent, name] = parent_of(action.dest, action.create_dest_path);
+        remove_tree_at(parent.get(), name);
+        if (symlinkat(action.source.c_str(), parent.get(), name.c_str()) != 0)
+          fail_errno("link {}", action.dest);
+        own(parent.get(), name, action.owner.value_or(graph::Owner{}));
+        return;
+      }
     }
   }
-  return join(parts, "/");
-}
 
-std::pair<std::string, std::string> split_last(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return {"", path};
-  return {path.substr(0, slash), path.substr(slash + 1)};
-}
-
-bool has_wildcard(const std::string& part) { return part.find_first_of("*?[\\") != std::string::npos; }
-
-/// Go's filepath.Match negates a class with '^', fnmatch with '!'.
-std::string to_fnmatch(std::string part) {
-  for (size_t i = 0; i + 1 < part.size(); ++i) {
-    if (part[i] == '\\') ++i;
-    else if (part[i] == '[' && part[i + 1] == '^') part[i + 1] = '!';
+ private:
+  void own(int dir, const std::string& name, const graph::Owner& owner) const {
+    if (single_id_) return;
+    if (fchownat(dir, name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
+      fail_errno("change the owner of {}", name);
   }
-  return part;
-}
 
-void match_rest(int dir, const std::string& base, const std::vector<std::string>& parts, size_t at,
-                std::vector<std::string>& found) {
-  const std::string pattern = to_fnmatch(parts[at]);
-  for (const std::string& name : list_directory(dir)) {
-    if (fnmatch(pattern.c_str(), name.c_str(), 0) != 0) continue;
-    const std::string path = join_path(base, name);
-    if (at + 1 == parts.size()) {
-      found.push_back(path);
-      continue;
+  // Makes what is missing; folders that exist keep their mode and owner.
+  Fd make_path(const std::vector<std::string>& parts, int mode,
+               const std::optional<graph::Owner>& owner) const {
+    Fd dir = open_in_root(root_, ".", O_RDONLY | O_DIRECTORY);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const std::string path = joined(parts, i + 1);
+      // Through the root each time: a link on the way may lead anywhere inside it.
+      Fd next(try_in_root(path));
+      if (!next) {
+        if (errno != ENOENT) fail_errno("open {}", path);
+        if (mkdirat(dir.get(), parts[i].c_str(), 0755) != 0 && errno != EEXIST)
+          fail_errno("create directory {}", path);
+        next = open_at(dir.get(), parts[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        own(dir.get(), parts[i], owner.value_or(graph::Owner{}));
+        if (fchmod(next.get(), static_cast<mode_t>(mode)) != 0) fail_errno("set the mode of {}", path);
+      }
+      dir = std::move(next);
     }
-    const Fd inner(openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (inner) match_rest(inner.get(), path, parts, at + 1, found);
+    return dir;
   }
-}
 
-/// Extended attributes but overlayfs's own; what the target does not take is left out (C10).
-void copy_attributes(int from, int to) {
-  std::string names(65536, '\0');
-  const ssize_t size = flistxattr(from, names.data(), names.size());
-  if (size <= 0) return;
-  names.resize(static_cast<size_t>(size));
-  for (const std::string& name : split(names, '\0')) {
-    if (name.empty() || name.find(".overlay.") != std::string::npos) continue;
-    std::string value(65536, '\0');
-    const ssize_t length = fgetxattr(from, name.c_str(), value.data(), value.size());
-    if (length >= 0)
-      (void)fsetxattr(to, name.c_str(), value.data(), static_cast<size_t>(length), 0);
+  int try_in_root(const std::string& path) const {
+    try {
+      return open_in_root(root_, path, O_RDONLY | O_DIRECTORY).release();
+    } catch (const Error&) {
+      return -1;
+    }
   }
-}
 
-void set_metadata(int fd, const struct stat& source, const FileAction& action, bool single_id) {
-  const uint32_t uid = action.owner ? action.owner->uid : source.st_uid;
-  const uint32_t gid = action.owner ? action.owner->gid : source.st_gid;
-  if (!single_id && fchown(fd, uid, gid) != 0) fail_errno("chown");
-  const mode_t mode = action.mode >= 0 ? static_cast<mode_t>(action.mode) : source.st_mode & 07777;
-  if (fchmod(fd, mode) != 0) fail_errno("chmod");
-  const timespec times[2] = {source.st_mtim, source.st_mtim};
-  if (futimens(fd, times) != 0) fail_errno("set times");
-}
+  std::pair<Fd, std::string> parent_of(const std::string& path, bool create) const {
+    std::vector<std::string> parts = components(path);
+    if (parts.empty()) fail(ExitCode::app_files, "'{}' is the root itself", path);
+    const std::string name = parts.back();
+    parts.pop_back();
+    if (name == "..") fail(ExitCode::app_files, "'{}' ends in '..'", path);
+    if (create) return {make_path(parts, 0755, std::nullopt), name};
+    return {open_in_root(root_, joined(parts, parts.size()), O_RDONLY | O_DIRECTORY), name};
+  }
+
+  void make_file(const FileAction& action) const {
+    const auto [parent, name] = parent_of(action.dest, action.create_dest_path);
+    remove_tree_at(parent.get(), name);
+    const Fd file = open_at(parent.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    write_all(file.get(), action.data);
+    own(parent.get(), name, action.owner.value_or(graph::Owner{}));
+    if (fchmod(file.get(), static_cast<mode_t>(action.mode < 0 ? 0644 : action.mode)) != 0)
+      fail_errno("set the mode of {}", action.dest);
+  }
+
+  void remove(const FileAction& action) const {
+    for (const std::string& path : matches(root_, action.dest, action.allow_wildcard)) {
+      const auto [parent, name] = parent_of(path, false);
+      if (!action.allow_missing && !stat_at(parent.get(), name))
+        fail(ExitCode::app_files, "rm: '{}' does not exist", path);
+      remove_tree_at(parent.get(), name);
+    }
+  }
+
+  // Paths a pattern names, in order; a plain path is itself. '*' does not match a slash.
+  static std::vector<std::string> matches(int root, const std::string& pattern, bool wildcard) {
+    std::vector<std::string> found{""};
+    for (const std::string& part : components(pattern)) {
+      const bool glob = wildcard && part.find_first_of("*?[") != std::string::npos;
+      std::vector<std::string> next;
+      for (const std::string& folder : found) {
+        if (!glob) {
+          next.push_back(join_path(folder, part));
+          continue;
+        }
+        Fd dir;
+        try {
+          dir = open_in_root(root, folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+        } catch (const Error&) {
+          continue;
+        }
+        for (const std::string& name : list_directory(dir.get()))
+          if (fnmatch(part.c_str(), name.c_str(), FNM_PATHNAME) == 0)
+            next.push_back(join_path(folder, name));
+      }
+      found = std::move(next);
+    }
+    return found;
+  }
+
+  void copy(const FileAction& action, int source) const {
+    const std::vector<std::string> sources = matches(source, action.source, action.allow_wildcard);
+    const bool into = ends_with(action.dest, "/") || sources.size() > 1;
+    size_t copied = 0;
+    for (const std::string& path : sources) {
+      // A final link is followed, as COPY of a named link is; in-root.
+      Fd entry;
+      try {
+        entry = open_in_root(source, path.empty() ? "." : path, O_PATH);
+      } catch (const Error&) {
+        continue;
+      }
+      ++copied;
+      struct stat info {};
+      if (fstat(entry.get(), &info) != 0) fail_errno("stat {}", path);
+      if (S_ISDIR(info.st_mode)) {
+        const Fd from = open_in_root(source, path.empty() ? "." : path, O_RDONLY | O_DIRECTORY);
+        std::vector<std::string> target = components(action.dest);
+        if (!action.contents && !path.empty()) target.push_back(components(path).back());
+        const Fd to = make_path(target, 0755, action.owner);
+        copy_contents(from.get(), to.get(), action, 0);
+      } else {
+        const bool dest_is_folder = try_close(action.dest);
+        const std::string dest = into || dest_is_folder
+                                     ? join_path(joined(components(action.dest),
+                                                        components(action.dest).size()),
+                                                 components(path).back())
+                                     : action.dest;
+        const auto [parent, name] = parent_of(dest, action.create_dest_path);
+        const Fd from = open_in_root(source, path, O_RDONLY | O_NONBLOCK);
+        copy_file(from.get(), info, parent.get(), name, action);
+      }
+    }
+    if (copied == 0 && !action.allow_missing)
+      fail(ExitCode::app_files, "copy: '{}' does not exist in the source", printable(action.source));
+  }
+
+  bool try_close(const std::string& path) const { return static_cast<bool>(Fd(try_in_root(path))); }
+
+  void finish(int dir, const std::string& name, const struct stat& info, const FileAction& action,
+              bool is_link) const {
+    own(dir, name, action.owner.value_or(graph::Owner{info.st_uid, info.st_gid}));
+    if (!is_link) {
+      const auto mode = static_cast<mode_t>(action.mode >= 0 && !S_ISDIR(info.st_mode)
+                                                ? action.mode
+                                                : static_cast<int>(info.st_mode & 07777));
+      if (fchmodat(dir, name.c_str(), mode, 0) != 0) fail_errno("set the mode of {}", name);
+    }
+    const struct timespec times[2] = {info.st_mtim, info.st_mtim};
+    if (utimensat(dir, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+      fail_errno("set the time of {}", name);
+  }
+
+  void copy_file(int from, const struct stat& info, int dir, const std::string& name,
+                 const FileAction& action) const {
+    remove_tree_at(dir, name);
+    {
+      const Fd to = open_at(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+      (void)copy_bytes(from, to.get(), static_cast<uint64_t>(info.st_size));
+    }
+    finish(dir, name, info, action, false);
+  }
+
+  void copy_contents(int from, int to, const FileAction& action, size_t depth) const {
+    if (depth > depth_max) fail(ExitCode::app_files, "copy: folders nested too deep");
+    for (const std::string& name : list_directory(from)) {
+      const auto info = stat_at(from, name);
+      if (!info) continue;
+      if (S_ISDIR(info->st_mode)) {
+        const auto there = stat_at(to, name);
+        if (there && !S_ISDIR(there->st_mode)) remove_tree_at(to, name);
+        if (mkdirat(to, name.c_str(), 0755) != 0 && errno != EEXIST)
+          fail_errno("create directory {}", name);
+        const Fd from_child = open_at(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        const Fd to_child = open_at(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        copy_contents(from_child.get(), to_child.get(), action, depth + 1);
+        finish(to, name, *info, action, false);
+      } else if (S_ISLNK(info->st_mode)) {
+        std::string target(static_cast<size_t>(info->st_size) + 1, '\0');
+        const ssize_t size = readlinkat(from, name.c_str(), target.data(), target.size());
+        if (size < 0) fail_errno("read link {}", name);
+        target.resize(static_cast<size_t>(size));
+        remove_tree_at(to, name);
+        if (symlinkat(target.c_str(), to, name.c_str()) != 0) fail_errno("link {}", name);
+        finish(to, name, *info, action, true);
+      } else if (S_ISREG(info->st_mode)) {
+        const Fd file = open_at(from, name, O_RDONLY | O_NOFOLLOW);
+        copy_file(file.get(), *info, to, name, action);
+      }
+    }
+  }
+
+  int root_;
+  bool single_id_;
+};
 
 }  // namespace
 
-std::vector<std::string> match_pattern(int root, const std::string& pattern, bool wildcards) {
-  const std::string path = clean(pattern);
-  std::vector<std::string> parts = split(path, '/');
-  if (path.empty()) return {""};
-  const auto first = wildcards ? std::find_if(parts.begin(), parts.end(), has_wildcard) : parts.end();
-  if (first == parts.end()) {
-    const Fd found = try_open_in_root(root, path, O_PATH);
-    return found ? std::vector<std::string>{path} : std::vector<std::string>{};
-  }
-  const std::string base = join({parts.begin(), first}, "/");
-  const Fd dir = try_open_in_root(root, base.empty() ? "." : base, O_RDONLY | O_DIRECTORY);
-  std::vector<std::string> found;
-  if (dir) {
-    const std::vector<std::string> rest(first, parts.end());
-    match_rest(dir.get(), base, rest, 0, found);
-  }
-  return found;
-}
-
-struct FileApplier::CopyContext {
-  const FileAction& action;
-  int source;
-  /// Names of one file inside a copy stay one file (C10): device and inode → path in the root.
-  std::map<std::pair<uint64_t, uint64_t>, std::string> links;
-};
-
-graph::Owner FileApplier::owner_of(const FileAction& action) const {
-  return single_id_ ? graph::Owner{} : action.owner.value_or(graph::Owner{});
-}
-
-void FileApplier::apply(const FileAction& action, int source) {
-  switch (action.kind) {
-    case FileAction::Kind::copy:
-      return copy(action, source);
-    case FileAction::Kind::mkdir:
-      return make_directory(action);
-    case FileAction::Kind::mkfile:
-      return make_file(action);
-    case FileAction::Kind::rm:
-      return remove(action);
-    case FileAction::Kind::symlink:
-      return make_link(action);
-  }
-  throw std::logic_error("unknown file action");
-}
-
-Fd FileApplier::make_parent(const FileAction& action, const std::string& path) {
-  const auto parent = split_last(path).first;
-  if (!action.create_dest_path) {
-    Fd found = try_open_in_root(root_, parent.empty() ? "." : parent, O_RDONLY | O_DIRECTORY);
-    if (!found) fail(ExitCode::app_files, "{}: its folder does not exist", printable(path));
-    return found;
-  }
-  // C11: folders made on the way are 0755 and the copy's owner's.
-  MountPoints points(root_);
-  const Fd found = points.prepare(parent, true, 0755, owner_of(action));
-  return open_at(found.get(), ".", O_RDONLY | O_DIRECTORY);
-}
-
-void FileApplier::make_directory(const FileAction& action) {
-  const mode_t mode = action.mode >= 0 ? static_cast<mode_t>(action.mode) : 0755;
-  const std::string path = clean(action.dest);
-  if (!action.create_dest_path) (void)make_parent(action, path);
-  MountPoints points(root_);
-  (void)points.prepare(path, true, mode, owner_of(action));
-}
-
-void FileApplier::make_file(const FileAction& action) {
-  const std::string path = clean(action.dest);
-  const Fd parent = make_parent(action, path);
-  const std::string name = split_last(path).second;
-  const auto info = stat_at(parent.get(), name);
-  if (info && S_ISDIR(info->st_mode))
-    fail(ExitCode::app_files, "{}: is a directory", printable(action.dest));
-  if (info && unlinkat(parent.get(), name.c_str(), 0) != 0) fail_errno("replace {}", name);
-  const Fd file = open_at(parent.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-  write_all(file.get(), action.data);
-  const graph::Owner owner = owner_of(action);
-  if (!single_id_ && fchown(file.get(), owner.uid, owner.gid) != 0) fail_errno("chown {}", name);
-  if (fchmod(file.get(), action.mode >= 0 ? static_cast<mode_t>(action.mode) : 0644) != 0)
-    fail_errno("chmod {}", name);
-}
-
-void FileApplier::make_link(const FileAction& action) {
-  const std::string path = clean(action.dest);
-  const Fd parent = make_parent(action, path);
-  const std::string name = split_last(path).second;
-  const auto info = stat_at(parent.get(), name);
-  if (info && S_ISDIR(info->st_mode))
-    fail(ExitCode::app_files, "{}: is a directory", printable(action.dest));
-  if (info && unlinkat(parent.get(), name.c_str(), 0) != 0) fail_errno("replace {}", name);
-  if (symlinkat(action.source.c_str(), parent.get(), name.c_str()) != 0)
-    fail_errno("create link {}", name);
-  const graph::Owner owner = owner_of(action);
-  if (!single_id_ &&
-      fchownat(parent.get(), name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
-    fail_errno("chown {}", name);
-}
-
-void FileApplier::remove(const FileAction& action) {
-  const std::string wanted = clean(action.dest);
-  const auto [parent_path, name] = split_last(wanted);
-  // The last component is not followed: a link itself is removed.
-  std::vector<std::string> folders =
-      parent_path.empty() ? std::vector<std::string>{""}
-                          : match_pattern(root_, parent_path, action.allow_wildcard);
-  bool removed = false;
-  for (const std::string& folder : folders) {
-    const Fd parent =
-        try_open_in_root(root_, folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
-    if (!parent) continue;
-    const std::string pattern = to_fnmatch(name);
-    for (const std::string& entry : list_directory(parent.get())) {
-      const bool hit = action.allow_wildcard && has_wildcard(name)
-                           ? fnmatch(pattern.c_str(), entry.c_str(), 0) == 0
-                           : entry == name;
-      if (!hit) continue;
-      remove_tree_at(parent.get(), entry);
-      removed = true;
-    }
-  }
-  if (!removed && !action.allow_missing)
-    fail(ExitCode::app_files, "{}: not found", printable(action.dest));
-}
-
-void FileApplier::copy(const FileAction& action, int source) {
-  SLIPWAY_CHECK(source >= 0);
-  CopyContext context{action, source, {}};
-  const std::vector<std::string> matches =
-      match_pattern(source, action.source, action.allow_wildcard);
-  const bool pattern = action.allow_wildcard && has_wildcard(action.source);
-  if (matches.empty() && !pattern && !action.allow_missing)
-    fail(ExitCode::app_files, "{}: not found", printable(action.source));
-  // C4: a trailing slash makes the destination a directory.
-  const bool into = ends_with(action.dest, "/") || ends_with(action.dest, "/.") || action.dest == ".";
-  for (const std::string& match : matches) copy_match(context, match, into);
-}
-
-void FileApplier::copy_match(CopyContext& context, const std::string& path, bool into_directory) {
-  const FileAction& action = context.action;
-  const Fd item =
-      open_in_root(context.source, path.empty() ? "." : path, O_PATH);  // C8: followed
-  struct stat info {};
-  if (fstat(item.get(), &info) != 0) fail_errno("stat {}", path);
-  std::string dest = clean(action.dest);
-  MountPoints points(root_);
-  if (S_ISDIR(info.st_mode) && action.contents) {
-    const Fd there = try_open_in_root(root_, dest.empty() ? "." : dest, O_PATH);
-    struct stat old {};
-    if (there && fstat(there.get(), &old) == 0 && !S_ISDIR(old.st_mode))
-      fail(ExitCode::app_files, "cannot copy the directory {} over the file {}", printable(path),
-           printable(action.dest));
-    (void)make_parent(action, dest);
-    const mode_t mode = action.mode >= 0 ? static_cast<mode_t>(action.mode) : 0755;
-    const Fd made = points.prepare(dest, true, mode, owner_of(action));
-    const Fd to = open_at(made.get(), ".", O_RDONLY | O_DIRECTORY);
-    const Fd from = open_at(item.get(), ".", O_RDONLY | O_DIRECTORY);
-    copy_contents(context, from.get(), to.get(), dest, 0);
-    const timespec times[2] = {info.st_mtim, info.st_mtim};
-    if (futimens(to.get(), times) != 0) fail_errno("set times of {}", dest);
-    return;
-  }
-  const Fd there = try_open_in_root(root_, dest.empty() ? "." : dest, O_PATH);
-  struct stat old {};
-  const bool is_folder = there && fstat(there.get(), &old) == 0 && S_ISDIR(old.st_mode);
-  if (into_directory || is_folder) dest = join_path(dest, split_last(path).second);
-  const Fd parent = make_parent(action, dest);
-  // A link named as the source stands for what it points at: copy that under the link's name.
-  const std::string real = path_of(item.get());
-  const auto [real_parent, real_name] = split_last(real);
-  const Fd from = open_file(real_parent.empty() ? "/" : real_parent, O_RDONLY | O_DIRECTORY);
-  copy_entry(context, from.get(), real_name, parent.get(), split_last(dest).second, dest, 0);
-}
-
-void FileApplier::copy_contents(CopyContext& context, int from, int to, const std::string& to_path,
-                                size_t depth) {
-  if (depth > depth_max) fail(ExitCode::app_files, "{}: nested too deep", printable(to_path));
-  for (const std::string& name : list_directory(from))
-    copy_entry(context, from, name, to, name, join_path(to_path, name), depth);
-}
-
-void FileApplier::copy_entry(CopyContext& context, int from, const std::string& name, int to,
-                             const std::string& to_name, const std::string& to_path, size_t depth) {
-  const auto info = stat_at(from, name);
-  if (!info) fail(ExitCode::machine, "{} disappeared while it was copied", printable(name));
-  const auto old = stat_at(to, to_name);
-  const bool folder = S_ISDIR(info->st_mode), old_folder = old && S_ISDIR(old->st_mode);
-  // C12: no silent replacing across kinds.
-  if (old && folder != old_folder)
-    fail(ExitCode::app_files, "cannot copy {} over {}: one is a directory", printable(name),
-         printable(to_path));
-  if (folder) {
-    if (!old && mkdirat(to, to_name.c_str(), 0700) != 0) fail_errno("create {}", to_path);
-    const Fd inner_from = open_at(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const Fd inner_to = open_at(to, to_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    copy_contents(context, inner_from.get(), inner_to.get(), to_path, depth + 1);
-    copy_attributes(inner_from.get(), inner_to.get());
-    set_metadata(inner_to.get(), *info, context.action, single_id_);
-    return;
-  }
-  if (old && unlinkat(to, to_name.c_str(), 0) != 0) fail_errno("replace {}", to_path);
-  if (info->st_nlink > 1) {
-    const auto [known, fresh] = context.links.try_emplace({info->st_dev, info->st_ino}, to_path);
-    if (!fresh) {
-      const auto [first_parent, first_name] = split_last(known->second);
-      const Fd first = open_in_root(root_, first_parent.empty() ? "." : first_parent,
-                                    O_RDONLY | O_DIRECTORY);
-      if (linkat(first.get(), first_name.c_str(), to, to_name.c_str(), 0) != 0)
-        fail_errno("link {}", to_path);
-      return;
-    }
-  }
-  if (S_ISREG(info->st_mode)) {
-    const Fd source = open_at(from, name, O_RDONLY | O_NOFOLLOW);
-    const Fd target = open_at(to, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-    if (copy_bytes(source.get(), target.get(), static_cast<uint64_t>(info->st_size)) !=
-        static_cast<uint64_t>(info->st_size))
-      fail(ExitCode::machine, "{} became shorter while it was copied", printable(name));
-    copy_attributes(source.get(), target.get());
-    set_metadata(target.get(), *info, context.action, single_id_);
-    return;
-  }
-  if (S_ISLNK(info->st_mode)) {
-    std::string text(static_cast<size_t>(std::max<off_t>(info->st_size, 4096)) + 1, '\0');
-    const ssize_t size = readlinkat(from, name.c_str(), text.data(), text.size());
-    if (size < 0) fail_errno("read link {}", name);
-    text.resize(static_cast<size_t>(size));
-    if (symlinkat(text.c_str(), to, to_name.c_str()) != 0) fail_errno("create link {}", to_path);
-  } else if (S_ISFIFO(info->st_mode)) {
-    if (mknodat(to, to_name.c_str(), S_IFIFO | 0600, 0) != 0) fail_errno("create {}", to_path);
-  } else {
-    // C10: a socket becomes an empty file; devices cannot be made in a user namespace.
-    (void)open_at(to, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, info->st_mode & 0777);
-  }
-  const uint32_t uid = context.action.owner ? context.action.owner->uid : info->st_uid;
-  const uint32_t gid = context.action.owner ? context.action.owner->gid : info->st_gid;
-  if (!single_id_ && fchownat(to, to_name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
-    fail_errno("chown {}", to_path);
-  const timespec times[2] = {info->st_mtim, info->st_mtim};
-  if (utimensat(to, to_name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
-    fail_errno("set times of {}", to_path);
-}
-
-void apply_files_on_overlay(SnapshotId target, const FileRequest& request, bool single_id) {
-  if (unshare(CLONE_NEWNS) != 0) fail_errno("unshare the mount namespace");
-  if (mount("slipway", place::step, "tmpfs", MS_NODEV | MS_NOSUID, "mode=0755") != 0)
-    fail_errno("mount a tmpfs");
-  int number = 0;
-  const auto mount_stack = [&](Overlay overlay) {
-    const std::string path = fmt::format("{}/tree{}", place::step, ++number);
-    if (mkdir(path.c_str(), 0755) != 0) fail_errno("create {}", path);
-    mount_overlay(overlay, path);
-    return open_file(path, O_RDONLY | O_DIRECTORY);
-  };
-  Fd root;
-  if (request.base.empty()) {
-    root = open_file(layer_name(target), O_RDONLY | O_DIRECTORY);
-  } else {
-    Overlay overlay;
-    for (const SnapshotId id : request.base) overlay.lowers.push_back(layer_name(id));
-    overlay.upper = layer_name(target);
-    overlay.work = fmt::format("{}/work", target);
-    remove_tree(overlay.work);
-    if (mkdir(overlay.work.c_str(), 0700) != 0) fail_errno("create {}", overlay.work);
-    root = mount_stack(overlay);
-  }
-  FileApplier applier(root.get(), single_id);
-  for (const FileRequest::Action& action : request.actions) {
-    if (action.source_layers.empty()) {
-      applier.apply(action.action, -1);
-      continue;
-    }
-    Overlay overlay;
-    for (const SnapshotId id : action.source_layers) overlay.lowers.push_back(layer_name(id));
-    const Fd source = overlay.lowers.size() == 1
-                          ? open_file(overlay.lowers[0], O_RDONLY | O_DIRECTORY)
-                          : mount_stack(overlay);
-    const Fd folder = open_in_root(
-        source.get(), action.source_path.empty() ? "." : action.source_path, O_RDONLY | O_DIRECTORY);
-    applier.apply(action.action, folder.get());
-  }
+void apply_file_actions(int root, const std::vector<FileActionOn>& actions, bool single_id) {
+  const Actions applied(root, single_id);
+  for (const FileActionOn& on : actions) applied.apply(on);
 }
 
 }  // namespace slipway::sandbox

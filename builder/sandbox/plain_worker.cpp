@@ -115,31 +115,19 @@ class PlainWorker : public Worker {
     // Without overlay the new layer holds everything.
     fill_workspace({target, cut_at_full_layer(snapshots_.get(), request.base)});
     const Fd root = open_layer(snapshots_.get(), target);
-    FileApplier applier(root.get(), true);
-    for (const FileRequest::Action& action : request.actions) {
-      if (action.source_layers.empty()) {
-        applier.apply(action.action, -1);
-        continue;
-      }
-      // One layer is read where it lies, a stack needs a copy.
-      const std::vector<SnapshotId> layers =
-          cut_at_full_layer(snapshots_.get(), action.source_layers);
-      std::optional<TempDir> copy;
-      Fd source;
-      if (layers.size() == 1) {
-        source = open_layer(snapshots_.get(), layers[0]);
-      } else {
-        copy.emplace(TempDir::create("slipway-files", store_.root() / "tmp"));
-        source = open_file(copy->path().string(), O_RDONLY | O_DIRECTORY);
-        std::vector<int> stack;
-        const std::vector<Fd> opened = open_stack(snapshots_.get(), {0, layers});
-        for (const Fd& layer : opened) stack.push_back(layer.get());
-        copy_layers(stack, source.get());
-      }
-      const Fd folder = open_in_root(source.get(), action.source_path.empty() ? "." : action.source_path,
-                                     O_RDONLY | O_DIRECTORY);
-      applier.apply(action.action, folder.get());
+    std::vector<TempDir> copies;
+    std::vector<Fd> sources;
+    std::vector<FileActionOn> actions;
+    for (const FileRequest::Action& wanted : request.actions) {
+      actions.push_back({wanted.action, -1});
+      if (wanted.source_layers.empty()) continue;
+      const Fd tree = open_source(wanted.source_layers, copies);
+      sources.push_back(open_in_root(tree.get(),
+                                     wanted.source_path.empty() ? "." : wanted.source_path,
+                                     O_RDONLY | O_DIRECTORY));
+      actions.back().source = sources.back().get();
     }
+    apply_file_actions(root.get(), actions, true);
   }
   void remove(const std::vector<SnapshotId>& snapshots) override {
     remove_snapshots(snapshots_.get(), snapshots);
@@ -162,6 +150,19 @@ class PlainWorker : public Worker {
   Workspace cut(const Workspace& tree) const {
     if (tree.upper != 0 && is_full_layer(snapshots_.get(), tree.upper)) return {tree.upper, {}};
     return {tree.upper, cut_at_full_layer(snapshots_.get(), tree.layers)};
+  }
+
+  /// One layer is read where it lies, a stack needs a copy.
+  Fd open_source(const std::vector<SnapshotId>& wanted, std::vector<TempDir>& copies) {
+    const std::vector<SnapshotId> layers = cut_at_full_layer(snapshots_.get(), wanted);
+    if (layers.size() == 1) return open_layer(snapshots_.get(), layers[0]);
+    copies.push_back(TempDir::create("files", store_.root() / "tmp"));
+    Fd source = open_file(copies.back().path().string(), O_RDONLY | O_DIRECTORY);
+    const std::vector<Fd> opened = open_stack(snapshots_.get(), {0, layers});
+    std::vector<int> stack;
+    for (const Fd& layer : opened) stack.push_back(layer.get());
+    copy_layers(stack, source.get());
+    return source;
   }
 
   /// Without overlay the workspace becomes a copy of its own: once, before its first step.

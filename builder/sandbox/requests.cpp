@@ -9,7 +9,7 @@
 #include "archive/extract.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "sandbox/file_actions.h"
+#include "sandbox/files_on_overlay.h"
 #include "sandbox/layers.h"
 #include "sandbox/network.h"
 #include "sandbox/step.h"

@@ -1,0 +1,3 @@
+import "../css/app.css"
+
+document.getElementById("greeting").textContent = "The digested script ran."
