@@ -50,6 +50,9 @@ void enter_private_root() {
   if (chdir(base) != 0) fail_errno("chdir {}", base);
   for (const char* name : {"old", "s", "c", "r", "x", "proc", "sys", "run"})
     make_folder(name, 0755);
+  // The runtime asks what kind of cgroup is there; a plain folder says none.
+  make_folder("sys/fs", 0755);
+  make_folder("sys/fs/cgroup", 0755);
   make_folder("tmp", 01777);
   for (const auto& [fd, name] : {std::pair(snapshots_fd, "s"), std::pair(caches_fd, "c")}) {
     const Fd target = open_file(name, O_PATH | O_DIRECTORY);
