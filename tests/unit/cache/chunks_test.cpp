@@ -117,8 +117,8 @@ TEST_CASE_METHOD(Chunks, "a pack that is not committed leaves nothing") {
     CHECK_FALSE(fs::is_empty(root / "packs"));
   }
   CHECK(fs::is_empty(root / "packs"));
-  const Error error = error_of(
-      [&] { store->put_artifact({.id = hash_bytes("x"), .chunks = {hash_bytes("x")}}); });
+  const Error error =
+      error_of([&] { store->put_artifact({.id = hash_bytes("x"), .chunks = {hash_bytes("x")}}); });
   CHECK(error.code() == ExitCode::machine);
   CHECK_FALSE(store->find_artifact(hash_bytes("x"), lease));
 }

@@ -129,8 +129,8 @@ TEST_CASE_METHOD(StoreFixture, "a result misses when its layer, a parent or a li
   fs::remove(file);
   CHECK_FALSE(has_result("listed"));
   // And what is gone cannot be stored under a key again.
-  const Error error = error_of(
-      [&] { store->put_result({hash_bytes("again")}, {.trees = {listing}}, "s", {}); });
+  const Error error =
+      error_of([&] { store->put_result({hash_bytes("again")}, {.trees = {listing}}, "s", {}); });
   CHECK(error.code() == ExitCode::machine);
 }
 

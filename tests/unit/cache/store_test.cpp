@@ -141,9 +141,7 @@ TEST_CASE("a place that cannot be written is told") {
   CHECK(proc.code() == ExitCode::machine);
   CHECK_THAT(proc.what(), Catch::Contains("create the store /proc/slipway-store: "));
   if (geteuid() == 0) return;  // root writes anywhere
-  {
-    (void)Store::open(dir.path() / "store");
-  }
+  { (void)Store::open(dir.path() / "store"); }
   fs::permissions(dir.path() / "store", fs::perms(0500));
   // It is ours, so it is made writable again rather than refused.
   (void)Store::open(dir.path() / "store");
