@@ -15,7 +15,7 @@ namespace slipway::netfetch {
 namespace {
 
 // A few tree objects that name each other can describe more files than any disk holds (threat 21).
-constexpr size_t entries_max = 2'000'000;
+constexpr size_t entries_max = 1'000'000;
 constexpr uint64_t bytes_max = 20ULL << 30;
 constexpr size_t link_max = 4095;
 constexpr size_t path_max = 4095;
