@@ -23,7 +23,7 @@ apt::update() {
   # apt-get update ends with 0 when servers are unreachable, unless it is told that any error counts.
   if ! apt-get "${options[@]}" -o APT::Update::Error-Mode=any update >"$log" 2>&1; then
     output::fail "$1 failed: the stack's Debian mirror does not deliver the package lists." \
-      "$(grep -m 1 -E '^(E|W|Err)' "$log" || tail -n 1 "$log")"
+      "$(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
   fi
   : >"$APT_STATE/updated"
 }
@@ -53,7 +53,7 @@ apt::unpack() {
   rm -f "$APT_STATE"/cache/archives/*.deb
   if ! apt-get "${options[@]}" --yes --download-only install "$@" >"$log" 2>&1; then
     output::fail "$step failed: the stack's Debian mirror does not deliver the packages." \
-      "$(grep -m 1 -E '^(E|Err)' "$log" || tail -n 1 "$log")"
+      "$(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
   fi
   mkdir -p "$root"
   for archive in "$APT_STATE"/cache/archives/*.deb; do

@@ -43,6 +43,7 @@ use() {
 # serve FOLDER: sets $url to a loopback server of it, which ends with the test.
 serve() {
   command -v python3 >/dev/null || skip "no python3 to serve files with"
+  : >"$T/server.log"
   python3 -u -m http.server --bind 127.0.0.1 --directory "$1" 0 >"$T/server.log" 2>&1 &
   server=$!
   trap 'kill "$server" 2>/dev/null || true' EXIT
