@@ -5,9 +5,10 @@
 
 readonly APT_STATE="$SCRATCH/apt"
 
+# Where the build runs as root of a single-id namespace, apt could not change to its own user.
 apt::_options() {
   printf '%s\n' -q -o "Dir::State=$APT_STATE/state" -o "Dir::Cache=$APT_STATE/cache" \
-    -o "Dir::State::status=$APT_STATE/status" -o Debug::NoLocking=true -o Acquire::Languages=none \
+    -o "Dir::State::status=$APT_STATE/status" -o Debug::NoLocking=true -o APT::Sandbox::User=root -o Acquire::Languages=none \
     -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o APT::Install-Recommends=false
 }
 
