@@ -9,7 +9,9 @@ for manifest <- Path.wildcard("_build/*/lib/*/.mix/compile.elixir", match_dot: t
   term = manifest |> File.read!() |> :erlang.binary_to_term()
 
   if is_tuple(term) do
-    fields = for field <- Tuple.to_list(term), do: if(tagged?.(field), do: Enum.sort(field), else: field)
+    fields =
+      for field <- Tuple.to_list(term), do: if(tagged?.(field), do: Enum.sort(field), else: field)
+
     time = File.stat!(manifest, time: :posix).mtime
     File.write!(manifest, :erlang.term_to_binary(List.to_tuple(fields), [:compressed]))
     File.touch!(manifest, time)
@@ -17,4 +19,5 @@ for manifest <- Path.wildcard("_build/*/lib/*/.mix/compile.elixir", match_dot: t
 end
 
 # A table that holds the moment it was written; Mix makes it anew when it compiles again.
-for table <- Path.wildcard("_build/*/lib/*/.mix/compile.app_tracer", match_dot: true), do: File.rm!(table)
+for table <- Path.wildcard("_build/*/lib/*/.mix/compile.app_tracer", match_dot: true),
+    do: File.rm!(table)
