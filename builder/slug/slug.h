@@ -18,8 +18,8 @@ namespace slipway::slug {
 using WriterOf = std::map<std::string, int>;
 
 struct BuildpackInfo {
-  std::string name;     ///< as configured: "elixir", "heroku/nodejs", a URL
-  std::string detected; ///< detect's words
+  std::string name;      ///< as configured: "elixir", "heroku/nodejs", a URL
+  std::string detected;  ///< detect's words
   std::string url, commit, digest;
 };
 
@@ -29,12 +29,12 @@ struct Manifest {
   std::string buildpack_provided_description;
   std::map<std::string, std::string> process_types;
   std::vector<BuildpackInfo> buildpacks;
-  std::string checksum;      ///< "SHA256:<hex>" of the tgz
+  std::string checksum;  ///< "SHA256:<hex>" of the tgz
   uint64_t size_bytes = 0;
   uint64_t raw_size_bytes = 0;
   std::string compressor;
-  std::string isolation;     ///< the rung reached
-  int64_t source_time = 0;   ///< the one time source and build output carry, seconds
+  std::string isolation;    ///< the rung reached
+  int64_t source_time = 0;  ///< the one time source and build output carry, seconds
   Json to_json() const;
   static Manifest from_json(const Json& value);
 };
@@ -42,7 +42,7 @@ struct Manifest {
 struct SlugInput {
   const archive::Tree* tree = nullptr;  ///< BUILD_DIR, paths relative
   std::function<std::vector<Fd>(const std::vector<std::string>&)> open;
-  int64_t source_time = 0;              ///< seconds; source and build output
+  int64_t source_time = 0;  ///< seconds; source and build output
   std::function<void(uint64_t raw_done, uint64_t raw_total)> on_progress;
   Cancel* cancel = nullptr;
 };
@@ -53,6 +53,8 @@ int64_t mtime_in_slug(const std::string& path, int64_t source_time);
 
 /// Compresses into the store and returns the artifact. Hard links become copies, root owns all,
 /// unusual files were left out by the scan already.
+/// An unchanged slug is found by its listing: nothing is opened or compressed then. The id covers
+/// all that decides the bytes (entries, times in the slug, compressor).
 cache::Artifact write_slug(cache::Store& store, cache::Lease& lease, const SlugInput& input);
 
 /// Size limits of heroku.md OUT-6 / SLUG-5.
