@@ -145,12 +145,13 @@ Child start_pasta(const std::string& program, int network, const std::string& na
   return child;
 }
 
-Child start_slirp(const std::string& program, int network, pid_t worker) {
-  Pipe ready = Pipe::create(), output = Pipe::create();
+SlirpProcess start_slirp(const std::string& program, int network, pid_t worker) {
+  Pipe ready = Pipe::create(), output = Pipe::create(), alive = Pipe::create();
   SpawnOptions options;
   const std::string target = fmt::format("/proc/{}/fd/{}", getpid(), network);
   options.argv = {program, "--configure", "--mtu=65520", "--disable-host-loopback",
                   fmt::format("--ready-fd={}", ready.write.get()),
+                  fmt::format("--exit-fd={}", alive.read.get()),
                   "--netns-type=path"};
   // Root may enter every namespace and gives its rights up afterwards; an ordinary user has none
   // and must go through the namespace that owns this one.
@@ -161,7 +162,9 @@ Child start_slirp(const std::string& program, int network, pid_t worker) {
   options.argv.insert(options.argv.end(), {target, "tap0"});
   options.env.emplace();
   (*options.env)["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin";
-  options.keep_fds = {ready.write.get()};
+  options.keep_fds = {ready.write.get(), alive.read.get()};
+  // The death signal would come with the calling thread, which may end long before the build.
+  options.die_with_parent = false;
   options.stdout_fd = options.stderr_fd = output.write.get();
   Child child = spawn(options);
   ready.write.reset();
@@ -175,7 +178,7 @@ Child start_slirp(const std::string& program, int network, pid_t worker) {
     child = Child();
     fail_helper("slirp4netns", read_all(output.read.get(), 65536));
   }
-  return child;
+  return {std::move(child), std::move(alive.write)};
 }
 
 }  // namespace slipway::sandbox

@@ -37,6 +37,10 @@ std::vector<std::string> pasta_command(const std::string& program, const std::st
 Child start_pasta(const std::string& program, int network, const std::string& name_server);
 /// Starts slirp4netns for the namespace `network`; called by the parent, because as root only it
 /// may open the tunnel device. `worker` is a process in the user namespace that owns the network.
-Child start_slirp(const std::string& program, int network, pid_t worker);
+struct SlirpProcess {
+  Child child;
+  Fd alive;  ///< slirp4netns ends when this closes, also by this process's death
+};
+SlirpProcess start_slirp(const std::string& program, int network, pid_t worker);
 
 }  // namespace slipway::sandbox
