@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,7 +39,22 @@ bool tunnel_open_to_all() {
   return stat(tunnel_device, &info) == 0 && (info.st_mode & 0006) == 0006;
 }
 
-/// A default route in the namespace this process is in.
+/// Runs `work` in a thread of its own and hands on what it throws. Namespaces belong to threads: the
+/// caller stays in the host's network, which it could not enter again.
+template <typename Work>
+void in_own_thread(Work work) {
+  std::exception_ptr thrown;
+  std::thread([&] {
+    try {
+      work();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+  }).join();
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+/// A default route in the namespace this thread is in.
 bool has_default_route() {
   const std::string routes = read_file_if_exists("/proc/thread-self/net/route", 1 << 20).value_or("");
   for (const std::string& line : split(routes, '\n')) {
@@ -58,9 +74,13 @@ bool has_default_route() {
 }  // namespace
 
 Fd make_network_namespace() {
-  if (unshare(CLONE_NEWNET) != 0) fail_errno("create a network namespace");
-  bring_loopback_up();
-  return open_file("/proc/thread-self/ns/net", O_RDONLY);
+  Fd network;
+  in_own_thread([&] {
+    if (unshare(CLONE_NEWNET) != 0) fail_errno("create a network namespace");
+    bring_loopback_up();
+    network = open_file("/proc/thread-self/ns/net", O_RDONLY);
+  });
+  return network;
 }
 
 NetworkHelper find_network_helper() {
@@ -75,7 +95,9 @@ NetworkHelper find_network_helper() {
   const bool for_us = access(tunnel_device, R_OK | W_OK) == 0;
   // pasta runs inside the worker's namespaces, where even root's worker is nobody to the host.
   if (!pasta.empty() && (root ? for_all : for_us))
-    return {NetworkHelper::Kind::pasta, pasta, {}, true};
+    // Its name stays: the program is passt, which goes by the name it was called with.
+    return {NetworkHelper::Kind::pasta, (fs::canonical(fs::path(pasta).parent_path()) / "pasta").string(),
+            {}, true};
   if (!slirp.empty() && (root || for_us))
     return {NetworkHelper::Kind::slirp4netns, slirp, {}, true};
   helper.remedy =
@@ -83,51 +105,66 @@ NetworkHelper find_network_helper() {
   return helper;
 }
 
-std::vector<std::string> pasta_command(const std::string& program, pid_t holder,
+std::vector<std::string> pasta_command(const std::string& program, const std::string& network,
                                        const std::string& name_server) {
   std::vector<std::string> argv = {program, "--foreground", "--quiet", "--config-net",
                                    // Nothing of the host's loopback, in neither direction.
                                    "--no-map-gw", "-t", "none", "-u", "none", "-T", "none", "-U",
-                                   "none", "--netns-only", "--netns",
-                                   fmt::format("/proc/{}/ns/net", holder)};
+                                   "none", "--netns-only", "--netns", network};
   if (!name_server.empty()) argv.insert(argv.end(), {"--dns-forward", name_server});
   return argv;
 }
 
-Child start_pasta(const std::vector<std::string>& argv) {
+Child start_pasta(const std::string& program, int network, const std::string& name_server) {
+  // pasta gives its rights up before it opens the namespace; by then /proc/*/fd is closed to it,
+  // a path is not. It ends when the path goes, so that stays as long as the worker's root.
+  const std::string path = fmt::format("/run/network-{}", getpid());
+  (void)open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (mount(fmt::format("/proc/self/fd/{}", network).c_str(), path.c_str(), nullptr, MS_BIND,
+            nullptr) != 0)
+    fail_errno("bind the build's network");
   Pipe errors = Pipe::create();
   SpawnOptions options;
-  options.argv = argv;
+  options.argv = pasta_command(program, path, name_server);
   options.env.emplace();
   (*options.env)["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin";
   options.stderr_fd = errors.write.get();
   Child child = spawn(options);
   errors.write.reset();
   const auto until = std::chrono::steady_clock::now() + ready_wait;
-  while (!has_default_route()) {
-    if (child.try_wait() || std::chrono::steady_clock::now() > until) {
-      child = Child();
-      fail_helper("pasta", read_all(errors.read.get(), 65536));
+  in_own_thread([&] {
+    if (setns(network, CLONE_NEWNET) != 0) fail_errno("enter the build's network");
+    while (!has_default_route()) {
+      if (child.try_wait() || std::chrono::steady_clock::now() > until) {
+        child = Child();
+        fail_helper("pasta", read_all(errors.read.get(), 65536));
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  });
   return child;
 }
 
-Child start_slirp(const std::string& program, int network, pid_t worker) {
-  Pipe ready = Pipe::create(), output = Pipe::create();
+SlirpProcess start_slirp(const std::string& program, int network, pid_t worker) {
+  Pipe ready = Pipe::create(), output = Pipe::create(), alive = Pipe::create();
   SpawnOptions options;
   const std::string target = fmt::format("/proc/{}/fd/{}", getpid(), network);
   options.argv = {program, "--configure", "--mtu=65520", "--disable-host-loopback",
-                  "--enable-sandbox", fmt::format("--ready-fd={}", ready.write.get()),
+                  fmt::format("--ready-fd={}", ready.write.get()),
+                  fmt::format("--exit-fd={}", alive.read.get()),
                   "--netns-type=path"};
-  // Root may enter every namespace; an ordinary user must go through the one that owns it.
-  if (geteuid() != 0)
+  // Root may enter every namespace and gives its rights up afterwards; an ordinary user has none
+  // and must go through the namespace that owns this one.
+  if (geteuid() == 0)
+    options.argv.push_back("--enable-sandbox");
+  else
     options.argv.push_back(fmt::format("--userns-path=/proc/{}/ns/user", worker));
   options.argv.insert(options.argv.end(), {target, "tap0"});
   options.env.emplace();
   (*options.env)["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin";
-  options.keep_fds = {ready.write.get()};
+  options.keep_fds = {ready.write.get(), alive.read.get()};
+  // The death signal would come with the calling thread, which may end long before the build.
+  options.die_with_parent = false;
   options.stdout_fd = options.stderr_fd = output.write.get();
   Child child = spawn(options);
   ready.write.reset();
@@ -141,7 +178,7 @@ Child start_slirp(const std::string& program, int network, pid_t worker) {
     child = Child();
     fail_helper("slirp4netns", read_all(output.read.get(), 65536));
   }
-  return child;
+  return {std::move(child), std::move(alive.write)};
 }
 
 }  // namespace slipway::sandbox

@@ -11,8 +11,8 @@
 
 namespace slipway::sandbox {
 
-/// Creates a network namespace with its loopback up and returns a descriptor of it; the calling
-/// process is in it afterwards. Called by a child of the worker.
+/// Creates a network namespace with its loopback up and returns a descriptor of it; the caller stays
+/// where it is. Called by a child of the worker.
 Fd make_network_namespace();
 
 /// Which helper connects a namespace, found by looking at PATH.
@@ -28,14 +28,19 @@ NetworkHelper find_network_helper();
 inline constexpr const char* slirp_name_server = "10.0.2.3";
 inline constexpr const char* pasta_name_server = "169.254.53.53";
 
-/// pasta's command line for the namespace of process `holder`.
-std::vector<std::string> pasta_command(const std::string& program, pid_t holder,
+/// pasta's command line for the namespace at the path `network`.
+std::vector<std::string> pasta_command(const std::string& program, const std::string& network,
                                        const std::string& name_server);
-/// Starts pasta for the namespace this process is in; called by a child of the worker. Returns once
-/// a default route is there. Throws Error(machine) with pasta's own words.
-Child start_pasta(const std::vector<std::string>& argv);
+/// Starts pasta for a namespace; called by a child of the worker, in the host's network. Returns
+/// once a default route is there. Throws Error(machine) with pasta's own words. The process dies
+/// with the calling thread.
+Child start_pasta(const std::string& program, int network, const std::string& name_server);
 /// Starts slirp4netns for the namespace `network`; called by the parent, because as root only it
 /// may open the tunnel device. `worker` is a process in the user namespace that owns the network.
-Child start_slirp(const std::string& program, int network, pid_t worker);
+struct SlirpProcess {
+  Child child;
+  Fd alive;  ///< slirp4netns ends when this closes, also by this process's death
+};
+SlirpProcess start_slirp(const std::string& program, int network, pid_t worker);
 
 }  // namespace slipway::sandbox

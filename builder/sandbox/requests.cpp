@@ -244,7 +244,7 @@ void serve_request(const WorkerState& state, Request request, Decoder& payload,
       const auto name_server = payload.next<std::string>();
       const Fd network = make_network_namespace();
       Child helper;
-      if (!pasta.empty()) helper = start_pasta(pasta_command(pasta, getpid(), name_server));
+      if (!pasta.empty()) helper = start_pasta(place::host + pasta, network.get(), name_server);
       send_message(channel, message(Reply::ok), {network.get()});
       // pasta lives as long as this process, which watch_channel() ends.
       if (!pasta.empty()) (void)helper.wait();

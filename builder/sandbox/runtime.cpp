@@ -40,6 +40,8 @@ Runtime find_runtime(const std::string& wanted, cache::Store* store) {
                 wanted.empty() ? std::string("no OCI runtime is installed (crun or runc)")
                                : fmt::format("the OCI runtime {} is not there", wanted))
         .set_hint("sudo apt-get install -y crun");
+  // The worker sees the machine's root in another place: no links on the way.
+  runtime.path = fs::canonical(runtime.path).string();
   runtime.identity = fmt::format("{} {} {}.{}", runtime.path, info.st_size, info.st_mtim.tv_sec,
                                  info.st_mtim.tv_nsec);
   if (store != nullptr) {

@@ -180,7 +180,7 @@ ExecResult run_step(const WorkerState& state, const ExecSpec& spec, StepIo io, i
 
   const std::string log = std::string(place::step) + "/log";
   SpawnOptions spawning;
-  spawning.argv = {state.setup.runtime,
+  spawning.argv = {place::host + state.setup.runtime,
                    std::string("--root=") + place::step + "/run",
                    "--log=" + log,
                    "--log-format=json"};

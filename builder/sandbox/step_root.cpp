@@ -94,6 +94,8 @@ StepRoot::StepRoot(const WorkerState& state, const ExecSpec& spec)
 
 StepRoot::~StepRoot() {
   try {
+    // A mount point of this namespace cannot be removed; the descriptors still reach the tree.
+    (void)umount2(path_.c_str(), MNT_DETACH);
     points_->clean_up();
     if (!scratch_.empty()) remove_tree(scratch_);
   } catch (const std::exception&) {

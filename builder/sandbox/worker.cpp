@@ -1,10 +1,13 @@
 // The parent's side of rung oci: starts the worker and speaks to it.
 #include "sandbox/worker.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <mutex>
 
 #include "base/error.h"
@@ -27,6 +30,7 @@ namespace {
 constexpr size_t copy_batch_fds_max = 200;
 constexpr size_t copy_batch_bytes_max = 48 << 10;
 constexpr size_t read_batch_max = 200;
+constexpr int stop_wait_ms = 2000;
 
 /// The program that becomes the worker. Mapped ids have no rights of ours: a binary that only we
 /// may run is handed on as a copy in memory.
@@ -173,8 +177,11 @@ class OciWorker : public Worker {
   }
   ~OciWorker() override {
     // The worker ends by itself when the socket closes; what hangs is killed with it.
-    network_.reset();
     control_.reset();
+    const Fd handle(static_cast<int>(syscall(SYS_pidfd_open, worker_.pid(), 0)));
+    pollfd poller{handle.get(), POLLIN, 0};
+    while (poll(&poller, 1, stop_wait_ms) < 0 && errno == EINTR) {
+    }
   }
 
   bool single_id() const override { return ids_.single_id(); }
@@ -310,7 +317,7 @@ class OciWorker : public Worker {
   std::once_flag checked_;
   std::mutex network_mutex_;
   Fd network_, network_channel_;
-  Child network_process_;
+  SlirpProcess network_process_;
 };
 
 }  // namespace

@@ -240,7 +240,8 @@ struct MachineReport {
   Isolation rung = Isolation::none;  ///< the best that works here
 };
 /// Probes by really doing it (runs something in the runtime). `store` may be null.
-MachineReport probe_machine(cache::Store* store);
+/// `worker_program` as in WorkerOptions.
+MachineReport probe_machine(cache::Store* store, const std::string& worker_program = {});
 
 /// Entry point of the hidden `__worker` command; returns the exit code.
 int worker_main(int argc, char** argv);
