@@ -14,9 +14,12 @@ duration() {
 
 now() { date +%s; }
 
+# Two builds side by side cannot share one line; ./test sets plain_progress then.
+on_terminal() { [ -t 2 ] && [ -z "${plain_progress-}" ]; }
+
 # A line that is overwritten on a terminal; elsewhere every tenth percent is told once.
 progress() { # WHAT PERCENT SECONDS
-  if [ -t 2 ]; then
+  if on_terminal; then
     printf '\r\033[Kslipway: %s  %s%%  %s' "$1" "$2" "$(duration "$3")" >&2
   elif [ $(($2 / 10)) -gt "${told_tenth:-0}" ]; then
     told_tenth=$(($2 / 10))
@@ -25,7 +28,7 @@ progress() { # WHAT PERCENT SECONDS
 }
 
 end_progress() {
-  if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+  if on_terminal; then printf '\r\033[K' >&2; fi
   told_tenth=0
 }
 
@@ -138,10 +141,10 @@ need_packages() {
   disk=$(printf '%s\n' "$plan" | sed -n 's/^After this operation, \(.*\) of additional disk.*/\1 on disk/p')
   say "installing ${missing% } (${size:-size unknown}${disk:+, $disk})"
   began=$(now)
-  failed=$house/build/packages.failed
-  rm -f "$failed"
+  failure_mark=$house/build/packages.failed
+  rm -f "$failure_mark"
   # shellcheck disable=SC2086
-  { apt -y -o APT::Status-Fd=3 install $missing 3>&1 >>"$log" 2>&1 || : >"$failed"; } |
+  { apt -y -o APT::Status-Fd=3 install $missing 3>&1 >>"$log" 2>&1 || : >"$failure_mark"; } |
     while IFS=: read -r kind _ percent _; do
       case $kind in
         dlstatus) progress "downloading packages" "${percent%%.*}" $(($(now) - began)) ;;
@@ -150,8 +153,8 @@ need_packages() {
       esac
     done
   end_progress
-  if [ -e "$failed" ]; then
-    rm -f "$failed"
+  if [ -e "$failure_mark" ]; then
+    rm -f "$failure_mark"
     outside_failed "installing packages failed" || return
   fi
   say "packages installed in $(duration $(($(now) - began)))"
@@ -206,10 +209,10 @@ build_tree() {
     fi
   fi
   say "compiling $words ($jobs_given at a time)"
-  failed=$tree/.failed
-  rm -f "$failed"
+  failure_mark=$tree/.failed
+  rm -f "$failure_mark"
   # shellcheck disable=SC2086
-  { NINJA_STATUS='%f %t | ' ninja -C "$tree" -j "$jobs_given" $targets 2>&1 9>&- || : >"$failed"; } |
+  { NINJA_STATUS='%f %t | ' ninja -C "$tree" -j "$jobs_given" $targets 2>&1 9>&- || : >"$failure_mark"; } |
     tee "$log" | while read -r done_steps steps bar _; do
     # Fewer are only the check for new files.
     if [ "$bar" = "|" ] && [ "$steps" -gt 4 ]; then
@@ -217,7 +220,7 @@ build_tree() {
     fi
   done
   end_progress
-  if [ -e "$failed" ]; then
+  if [ -e "$failure_mark" ]; then
     say "$words does not compile:"
     # The compiler's words, without the command lines and what went well in between.
     awk '/^FAILED: /{told = 1; print; getline; next} / \| /{if ($1 ~ /^[0-9]+$/) {told = 0; next}}
