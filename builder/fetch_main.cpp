@@ -1,1 +1,5 @@
-int main() { return 0; }
+#include "fetch/fetcher.h"
+
+int main(int argc, char** argv) {
+  return slipway::fetch::fetch_main(argc, argv);
+}

@@ -257,6 +257,13 @@ void Census::read_pins() {
     Query rows = database_.query("SELECT snapshot FROM app_caches");
     while (rows.next()) pin_chain(rows.number(0));
   }
+  {
+    // Stacks are made once and shared by all apps; they go by `stack rm`, never by age.
+    Query rows = database_.query("SELECT value FROM named_values WHERE area = 'stack'");
+    while (rows.next())
+      pin_chain(parse_json(rows.text(0), "stack", static_cast<int>(ExitCode::machine))
+                    .value("snapshot", uint64_t{0}));
+  }
   std::set<Digest> kept;
   Query rows = database_.query("SELECT value FROM named_values WHERE area = 'release-artifact'");
   while (rows.next()) {

@@ -25,13 +25,21 @@ using archive::TreeEntry;
 // Filesystem clocks tick in up to 2 s (FAT); a file changed within that of the scan could change
 // again and keep its times.
 constexpr int64_t racy_window_ns = 2'000'000'000;
+// Two changes within one tick of the kernel's clock (10 ms at most) leave one ctime; a file is read
+// only when its last change is further back, so that any later one shows.
+constexpr int64_t tick_ns = 20'000'000;
 constexpr int read_tries = 5, walk_tries = 3;
 constexpr int retry_pause_ms = 20;
 constexpr size_t read_buffer = 256 << 10;
 // Fewer bytes are hashed sooner than threads are started.
 constexpr uint64_t threads_from_bytes = 1 << 20;
 constexpr unsigned threads_max = 8;
-constexpr size_t path_piece_max = 4000;  // PATH_MAX with its end
+
+int64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
 
 [[noreturn]] void fail_changed(const std::string& path) {
   throw Error(ExitCode::app_files,
@@ -39,31 +47,12 @@ constexpr size_t path_piece_max = 4000;  // PATH_MAX with its end
       .set_hint("build again when nothing writes to the directory");
 }
 
-// Beneath root, the last component not followed, however long the path. errno on failure.
-Fd open_beneath(int root, const std::string& path, int flags) {
-  Fd directory;
-  size_t start = 0;
-  while (path.size() - start > path_piece_max) {
-    const size_t end = path.rfind('/', start + path_piece_max);
-    if (end == std::string::npos || end <= start) {
-      errno = ENAMETOOLONG;
-      return Fd();
-    }
-    directory =
-        try_open_beneath(directory ? directory.get() : root, path.substr(start, end - start),
-                         O_PATH | O_DIRECTORY | O_NOFOLLOW);
-    if (!directory) return Fd();
-    start = end + 1;
-  }
-  return try_open_beneath(directory ? directory.get() : root, path.substr(start),
-                          flags | O_NOFOLLOW);
-}
-
-// O_NONBLOCK: what was a file may be a FIFO by now, and opening that would wait for a writer.
+// Empty when it is gone. O_NONBLOCK: what was a file may be a FIFO by now, and opening that would
+// wait for a writer.
 Fd open_source_file(int root, const std::string& path) {
-  Fd file = open_beneath(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (file) return file;
-  if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV || errno == ENXIO)
+  Fd file = open_beneath_long(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (file || errno == ENOENT) return file;
+  if (errno == ENOTDIR || errno == ELOOP || errno == EXDEV || errno == ENXIO)
     throw SourceChanged{path};
   Error error(ExitCode::app_files,
               fmt::format("cannot read '{}': {}", printable(path), std::strerror(errno)));
@@ -80,9 +69,10 @@ struct stat stat_file(int fd, const std::string& path) {
 class SourceHasher {
  public:
   SourceHasher(int root, const ScanOptions& options, WalkedSource& source)
-      : root_(root), options_(options), source_(source) {}
+      : root_(root), options_(options), source_(source), vanished_(source.entries.size(), 0) {}
 
-  /// Hashes the entries; the first failure is thrown when all threads have ended.
+  /// Hashes the entries, and takes out those that are gone. The first failure is thrown when all
+  /// threads have ended.
   void run(const std::vector<size_t>& indexes);
   uint64_t bytes_read() const { return bytes_read_; }
 
@@ -95,6 +85,7 @@ class SourceHasher {
   const int root_;
   const ScanOptions& options_;
   WalkedSource& source_;
+  std::vector<char> vanished_;  ///< by entry; each written by one thread at most
   std::atomic<size_t> next_{0};
   std::atomic<uint64_t> bytes_read_{0};
   std::atomic<bool> failed_{false};
@@ -115,6 +106,18 @@ void SourceHasher::run(const std::vector<size_t>& indexes) {
     work(indexes);
   }
   if (failure_) std::rethrow_exception(failure_);
+  if (std::find(vanished_.begin(), vanished_.end(), 1) == vanished_.end()) return;
+  size_t kept = 0;
+  for (size_t i = 0; i < source_.entries.size(); ++i) {
+    if (vanished_[i] != 0) continue;
+    if (kept != i) {
+      source_.entries[kept] = std::move(source_.entries[i]);
+      source_.identities[kept] = source_.identities[i];
+    }
+    ++kept;
+  }
+  source_.entries.resize(kept);
+  source_.identities.resize(kept);
 }
 
 void SourceHasher::work(const std::vector<size_t>& indexes) {
@@ -158,7 +161,17 @@ void SourceHasher::hash(size_t index, std::string& buffer) {
   for (int attempt = 0; attempt < read_tries; ++attempt) {
     if (attempt > 0) (void)poll(nullptr, 0, retry_pause_ms << attempt);
     const Fd file = open_source_file(root_, entry.path);
+    if (!file) {
+      // Gone since it was listed, like an editor's scratch file: left out.
+      vanished_[index] = 1;
+      return;
+    }
     const struct stat before = stat_file(file.get(), entry.path);
+    const int64_t age_ns = now_ns() - identity_of(before).ctime_ns;
+    if (age_ns >= 0 && age_ns < tick_ns) {
+      std::this_thread::sleep_for(std::chrono::nanoseconds(tick_ns - age_ns));
+      if (identity_of(stat_file(file.get(), entry.path)) != identity_of(before)) continue;
+    }
     const auto size = static_cast<uint64_t>(before.st_size);
     Digest digest;
     const uint64_t total = read_content(file.get(), entry.path, size, buffer, digest);
@@ -205,12 +218,6 @@ void save_cache(Store::State& state, const std::string& root_path, const StatCac
   TempFile file(state.tmp.get());
   write_all(file.fd(), cache.bytes());
   file.publish(state.stats.get(), cache_name(root_path));
-}
-
-int64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
 }
 
 // ctime cannot be set back by anybody, mtime can (so a time in the future is believed).
@@ -318,6 +325,7 @@ Fd open_scanned(Store& store, const std::string& root_path, int root, const Tree
   const auto record = cache ? cache->find(entry.path) : std::nullopt;
   try {
     Fd file = open_source_file(root, entry.path);
+    if (!file) fail_changed(entry.path);
     const FileIdentity identity = identity_of(stat_file(file.get(), entry.path));
     // Another scan of this root (with other ignore rules) may have taken the record's place; the
     // listing itself then says when the file was written.

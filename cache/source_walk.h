@@ -1,5 +1,6 @@
 // Lists a directory of the user's by descriptors: any names, any depth, any path length, links
-// never followed. Reads no file.
+// never followed. Reads no file. Folders are listed by a few threads: asking the kernel about
+// 20,000 files takes one of them some 40 ms.
 #pragma once
 
 #include <sys/types.h>
@@ -30,8 +31,13 @@ struct LeaveOut {
   ino_t inode = 0;
 };
 
-/// Throws SourceChanged, Interrupted, or Error(app_files) naming what cannot be read.
+/// options.ignored is called by one thread at a time. Throws SourceChanged, Interrupted, or
+/// Error(app_files) naming what cannot be read.
 WalkedSource walk_source(int root, const ScanOptions& options, const LeaveOut& store);
+
+/// Opens a path of any length beneath root, the last component not followed; errno is kept on
+/// failure and the Fd empty.
+Fd open_beneath_long(int root, const std::string& path, int flags);
 
 /// Mode as git would keep it: 0755 for what its owner may execute, else 0644.
 uint32_t normalised_mode(archive::EntryType type, uint32_t mode);

@@ -76,10 +76,14 @@ Fd open_at_if_exists(int dir, const std::string& name, int flags) {
 }
 
 Fd open_in_root(int root, const std::string& path, int flags, mode_t mode) {
-  const int fd =
-      openat2_call(root, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-  if (fd < 0) fail_errno("open {} in its root", path);
-  return Fd(fd);
+  Fd fd = try_open_in_root(root, path, flags, mode);
+  if (!fd) fail_errno("open {} in its root", path);
+  return fd;
+}
+
+Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode) {
+  return Fd(
+      openat2_call(root, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
 }
 
 Fd try_open_beneath(int root, const std::string& path, int flags, mode_t mode) {

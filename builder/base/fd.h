@@ -55,6 +55,8 @@ Fd open_at_if_exists(int dir, const std::string& name, int flags);
 /// Opens `path` as if `root` were "/": links and ".." cannot leave it, magic links are refused
 /// (openat2 RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS). Threats 1, 2, 8. Throws.
 Fd open_in_root(int root, const std::string& path, int flags, mode_t mode = 0);
+/// open_in_root that keeps errno and returns an empty Fd on failure.
+Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode = 0);
 /// Like open_in_root, but any link that would leave `root` is an error (RESOLVE_BENEATH).
 /// errno is kept on failure; returns an empty Fd.
 Fd try_open_beneath(int root, const std::string& path, int flags, mode_t mode = 0);

@@ -100,10 +100,10 @@ std::string next_command(const BuildRequest& request, const BuildOutcome& outcom
 }
 
 void tidy_store(cache::Store& store, engine::Engine& engine) {
+  // A build that ran nothing added nothing: it neither looks for garbage nor starts a process.
+  if (!engine.worker_started()) return;
   (void)store.collect(store.limit_bytes());
-  // Directories are removed when a worker runs anyway; else they wait for the next build, so that
-  // an unchanged build starts no process.
-  if (engine.worker_started()) engine.sweep();
+  engine.sweep();
 }
 
 }  // namespace slipway::build

@@ -84,7 +84,8 @@ sandbox::Worker& Engine::worker() {
     options.store = state_->options.store;
     options.isolation = state_->options.isolation;
     options.limits = state_->options.limits;
-    state_->worker = sandbox::Worker::start(options);
+    const auto& start = state_->options.start_worker;
+    state_->worker = start ? start(options) : sandbox::Worker::start(options);
   }
   return *state_->worker;
 }

@@ -63,6 +63,8 @@ struct Options {
   int jobs = 0;  ///< ops that run at once; 0 = processors
   /// Makes or finds an image; called once per reference.
   std::function<ResolvedImage(Engine&, const graph::ImageOp&)> resolve_image;
+  /// Starts the worker; Worker::start unless a test puts its own here.
+  std::function<std::unique_ptr<sandbox::Worker>(const sandbox::WorkerOptions&)> start_worker;
   /// Called when a step failed, before its filesystem is dropped (--debug).
   std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> on_failed_step;
 };

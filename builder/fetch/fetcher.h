@@ -3,6 +3,7 @@
 // (progress, then one result or error), bytes into files it is given.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,12 +16,12 @@
 namespace slipway::fetch {
 
 struct GitRequest {
-  std::string url;       ///< may carry userinfo; never printed or stored
-  std::string ref;       ///< empty = HEAD
+  std::string url;  ///< may carry userinfo; never printed or stored
+  std::string ref;  ///< empty = HEAD
   std::string subdir;
   bool submodules = true;
   bool keep_git_dir = false;
-  std::string commit;    ///< when known already: exactly this one
+  std::string commit;  ///< when known already: exactly this one
 };
 struct GitResult {
   std::string commit;       ///< 40 (or 64) hex
@@ -28,31 +29,44 @@ struct GitResult {
   Fd tar;                   ///< the tree as an uncompressed tar, offset 0
 };
 struct HttpRequest {
-  std::string url;
+  std::string url;       ///< http, https, or file (a regular file of this machine)
   std::string checksum;  ///< "sha256:<hex>" or empty
   uint64_t size_max_bytes = 10ULL << 30;
-  int retries = 3;
+  int retries = 3;  ///< further attempts after network errors, 408, 429 and 5xx
+  std::chrono::milliseconds retry_delay{500};  ///< before the first retry; doubles each time
+  std::chrono::seconds stall_limit{60};        ///< give up on a connection that sends nothing
 };
 struct HttpResult {
   std::string sha256;
   uint64_t size_bytes = 0;
-  std::string final_url, etag;
-  Fd body;               ///< offset 0
+  std::string final_url, etag;  ///< final_url as public_url() gives it
+  Fd body;                      ///< offset 0
 };
 
+/// All calls throw Error(outside) with the public URL, what failed and what to do; Interrupted on
+/// cancel, after the program and all it started are gone.
 struct Fetcher {
-  /// Where downloads are put until the store has them: a directory for temporary files.
+  /// Where downloads are put until the store has them: a directory for temporary files. Nothing
+  /// stays in it: results are files without a name.
   std::string temp_dir;
   Cancel* cancel = nullptr;
+  /// Bytes; total 0 = unknown. Called from the calling thread.
   std::function<void(const std::string& what, uint64_t done, uint64_t total)> on_progress;
+  /// Path of slipway-fetch; empty = beside our own executable.
+  std::string program;
 
-  /// The commit a ref names now (ls-remote).
+  /// The commit a ref names now (ls-remote). A short commit id costs a fetch of the history.
   std::string git_resolve(const std::string& url, const std::string& ref) const;
+  /// The tree of a commit as a tar: git's modes 644/755 and links, submodules in place, LFS
+  /// pointers left as they are, every mtime the commit's time. `.git` is left out unless
+  /// keep_git_dir (and subdir is empty); then it is a repository with HEAD detached at the commit
+  /// and an index, shallow where the server allows it, remote `origin` without credentials.
   GitResult git(const GitRequest& request) const;
   HttpResult http(const HttpRequest& request) const;
 };
 
 /// Drops user:password@ and values of known signature parameters: for messages, keys, records.
+/// The user of an ssh URL stays: it is no secret and part of the address.
 std::string public_url(const std::string& url);
 
 /// Entry point of slipway-fetch; lives in fetch/net.

@@ -21,7 +21,13 @@ struct BuildStarted {
 };
 /// One line of the builder's own talk in Heroku's style, without newline.
 struct Notice {
-  enum class Level { step /* "-----> x" */, detail /* 7 spaces */, plain, warning, error /* " !     x" */ };
+  enum class Level {
+    step /* "-----> x" */,
+    detail /* 7 spaces */,
+    plain,
+    warning,
+    error /* " !     x" */
+  };
   Level level = Level::detail;
   std::string text;
 };
@@ -61,8 +67,8 @@ struct BuildFinished {
   std::string next_command;  ///< what to type next
 };
 
-using Event = std::variant<BuildStarted, Notice, Output, StepStarted, StepFinished, Progress,
-                           BuildFinished>;
+using Event =
+    std::variant<BuildStarted, Notice, Output, StepStarted, StepFinished, Progress, BuildFinished>;
 
 /// Reads events. Called from one thread at a time.
 class View {

@@ -52,8 +52,9 @@ struct WorkerOptions {
   cache::Store* store = nullptr;
   Isolation isolation = Isolation::oci;
   Limits limits;
-  /// Directory for the worker's own bundles; must not be inside the store.
-  std::string runtime;  ///< path of crun or runc; empty = probe
+  std::string runtime;  ///< path of crun or runc; empty = look for crun, then runc
+  /// Program that is executed as the worker with the argument "__worker"; empty = this one.
+  std::string worker_program;
 };
 
 /// Source of a root filesystem.
@@ -120,8 +121,12 @@ struct ExecResult {
 /// Where a step's output goes. Pieces arrive in the order they were written, from another thread.
 struct ExecIo {
   int stdin_fd = -1;  ///< -1 = /dev/null
-  /// For terminal steps: the descriptors are passed through and the callbacks unused.
+  /// Given to the step as they are when there is no callback for them. In a terminal step stdin_fd
+  /// and stdout_fd are the user's terminal: the step gets a pseudo terminal of its own (job control
+  /// and window size work), which is relayed; the callbacks are unused.
   int stdout_fd = -1, stderr_fd = -1;
+  /// When not -1: each byte read from it is the number of a signal for the step's first process.
+  int signals_fd = -1;
   std::function<void(std::string_view)> on_stdout;
   std::function<void(std::string_view)> on_stderr;
 };

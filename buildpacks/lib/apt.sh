@@ -5,9 +5,10 @@
 
 readonly APT_STATE="$SCRATCH/apt"
 
+# Where the build runs as root of a single-id namespace, apt could not change to its own user.
 apt::_options() {
   printf '%s\n' -q -o "Dir::State=$APT_STATE/state" -o "Dir::Cache=$APT_STATE/cache" \
-    -o "Dir::State::status=$APT_STATE/status" -o Debug::NoLocking=true -o Acquire::Languages=none \
+    -o "Dir::State::status=$APT_STATE/status" -o Debug::NoLocking=true -o APT::Sandbox::User=root -o Acquire::Languages=none \
     -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o APT::Install-Recommends=false
 }
 
@@ -23,7 +24,7 @@ apt::update() {
   # apt-get update ends with 0 when servers are unreachable, unless it is told that any error counts.
   if ! apt-get "${options[@]}" -o APT::Update::Error-Mode=any update >"$log" 2>&1; then
     output::fail "$1 failed: the stack's Debian mirror does not deliver the package lists." \
-      "$(grep -m 1 -E '^(E|W|Err)' "$log" || tail -n 1 "$log")"
+      "$(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
   fi
   : >"$APT_STATE/updated"
 }
@@ -53,7 +54,7 @@ apt::unpack() {
   rm -f "$APT_STATE"/cache/archives/*.deb
   if ! apt-get "${options[@]}" --yes --download-only install "$@" >"$log" 2>&1; then
     output::fail "$step failed: the stack's Debian mirror does not deliver the packages." \
-      "$(grep -m 1 -E '^(E|Err)' "$log" || tail -n 1 "$log")"
+      "$(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
   fi
   mkdir -p "$root"
   for archive in "$APT_STATE"/cache/archives/*.deb; do

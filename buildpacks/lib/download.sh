@@ -16,12 +16,14 @@ download::host() {
 }
 
 # download::fetch STEP URL FILE: 0 = there, 4 = the server says that there is no such file.
-# Anything else ends the build and names the step and the host.
+# Anything else ends the build and names the step and the host, and what download_hint says.
+download_hint=""
+
 download::fetch() {
   local step="$1" url="$2" file="$3" code="" status=0 error
   error="$(mktemp)"
   code="$(curl --silent --show-error --location --fail-with-body \
-    --retry 3 --retry-connrefused --retry-max-time 30 --connect-timeout 10 --speed-limit 1 --speed-time 60 \
+    --retry 2 --retry-connrefused --retry-max-time 30 --connect-timeout 10 --speed-limit 1 --speed-time 60 \
     --output "$file.part" --write-out '%{http_code}' "$url" 2>"$error")" || status=$?
   if [[ $status -eq 0 ]]; then
     rm -f "$error"
@@ -37,7 +39,7 @@ download::fetch() {
   cause="$(sed -n 's/^curl: ([0-9]*) //p' "$error" | tail -n 1)"
   rm -f "$error"
   output::fail "$step failed: $(download::host "$url") does not deliver." \
-    "${cause:-curl ended with status $status}" "URL: ${url%%\?*}"
+    "${cause:-curl ended with status $status}" "URL: ${url%%\?*}" ${download_hint:+"$download_hint"}
 }
 
 # download::check FILE SHA256: an empty sum means that the origin publishes none.

@@ -135,11 +135,13 @@ node::_npm() {
 
 # node::_from_npm RANGE TREE: 1 = no such version there.
 node::_from_npm() {
-  local package versions step="Looking up Node.js $1" archive
+  local package versions step="Looking up Node.js $1" archive status=0
   package="node-$(node::platform)"
   versions="$(node::_npm "$step" view "$package" versions --json)" || exit 1
   node_known="$(jq -r '.[]' <<<"$versions")"
-  node_version="$(version::newest_in "$1" <<<"$node_known")" || return 1
+  node_version="$(version::newest_in "$1" <<<"$node_known")" || status=$?
+  node::_no_range "$1" "$status"
+  [[ $status -eq 0 ]] || return 1
   output::detail "Fetching node $node_version (for $1)"
   archive="$(node::_npm "Fetching node $node_version" pack --silent "$package@$node_version")" || exit 1
   tar -xzf "$SCRATCH/${archive##*$'\n'}" -C "$2" --strip-components=1
@@ -150,12 +152,13 @@ node::_from_npm() {
 node::_from_builds() {
   local base platform index="$SCRATCH/node-index.json" listed name sums="$SCRATCH/node-sums" status=0
   base="$(download::origin node_builds "$3")"
+  [[ -z "${node_known:-}" ]] || download_hint="npm has no Node.js $1. The newest of each line there: $(node::_newest_of_each <<<"$node_known")"
   platform="$(node::platform)"
   download::fetch "Looking up Node.js $1" "$base/index.json" "$index" ||
     output::fail "Looking up Node.js $1 failed: $(download::host "$base") has no list of builds."
   listed="$(jq -r --arg platform "$platform" '.[] | select(.files | index($platform)) | .version | ltrimstr("v")' "$index")"
   node_version="$(version::newest_in "$1" <<<"$listed")" || status=$?
-  [[ $status -ne 2 ]] || output::fail "\"$1\" is not a version range for Node.js." "Examples: 22, 20.x, >=18 <21, ^20.11.0"
+  node::_no_range "$1" "$status"
   [[ $status -eq 0 ]] || output::fail "There is no Node.js $1 to be had." \
     "The newest of each line: $(printf '%s\n%s\n' "$listed" "${node_known:-}" | node::_newest_of_each)"
   name="node-v$node_version-$platform.tar.gz"
@@ -166,6 +169,11 @@ node::_from_builds() {
   download::check "$SCRATCH/$name" "$(awk -v name="$name" '$2 == name { print $1 }' "$sums")"
   tar -xzf "$SCRATCH/$name" -C "$2" --strip-components=1
   rm -f "$SCRATCH/$name"
+}
+
+# node::_no_range RANGE STATUS: ends the build when version::newest_in could not read the range.
+node::_no_range() {
+  [[ "$2" -ne 2 ]] || output::fail "\"$1\" is not a version range for Node.js." "Examples: 22, 20.x, >=18 <21, ^20.11.0"
 }
 
 # The newest version of each major line of stdin, newest first, on one line.

@@ -79,7 +79,10 @@ packages::_install_with() {
   local manager="$1" dir="$2" cache="$3"
   local -a command
   case "$manager" in
-    pnpm) command=(pnpm install --frozen-lockfile --prod=false --store-dir "$cache/pnpm" --package-import-method=copy) ;;
+    pnpm)
+      packages::pnpm_settings "$cache"
+      command=(pnpm install --frozen-lockfile --prod=false --reporter=append-only)
+      ;;
     yarn) packages::_yarn_command ;;
     *)
       command=(npm ci)
@@ -91,6 +94,12 @@ packages::_install_with() {
   (cd "$dir" && output::run "${command[@]}") ||
     output::fail "Installing packages with $manager failed, see above." \
       "Lock file: $(packages::lock_file "$dir" | grep . || echo none)"
+}
+
+# packages::pnpm_settings CACHE_DIR: for every call of pnpm in this build. Copies, because a file that is
+# shared with the store would change there too; and pnpm asks before it replaces a folder.
+packages::pnpm_settings() {
+  export npm_config_store_dir="$1/pnpm" npm_config_package_import_method=copy npm_config_confirm_modules_purge=false
 }
 
 packages::_yarn_command() {

@@ -106,7 +106,10 @@ project::compile() {
   project::_hook hook_post_compile "$hook_post_compile"
 }
 
+# Keeps what the next build can use.
 project::save() {
+  elixir "$PACK_DIR/src/settle.exs" </dev/null ||
+    output::warning "What Mix noted about this compilation could not be put in order: two builds may differ there."
   cache::copy "$BUILD_DIR/deps" "$CACHE_DIR/deps"
   cache::copy "$BUILD_DIR/_build" "$CACHE_DIR/_build"
   cache::copy "$MIX_HOME" "$CACHE_DIR/mix"

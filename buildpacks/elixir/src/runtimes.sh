@@ -54,6 +54,7 @@ runtimes::no_such_version() {
 runtimes::prebuilt_erlang() {
   local request="$1" dir="$2" env_dir="$3" stack="$4" base list version sum work="$SCRATCH/erlang-prebuilt"
   base="$(download::origin hex_builds "$env_dir")/$(runtimes::otp_folder)"
+  download_hint="The stack itself has Erlang $stack: without erlang_version nothing else is needed."
   list="$(mktemp)"
   rm -rf "$work"
   mkdir -p "$work"
@@ -85,6 +86,7 @@ runtimes::prebuilt_elixir() {
   local request="$1" otp="$2" dir="$3" env_dir="$4" stack="$5" base list version name sum
   local archive="$SCRATCH/elixir.zip" numbers
   base="$(download::origin hex_builds "$env_dir")/builds/elixir"
+  download_hint="The stack itself has Elixir $stack, for its own Erlang."
   list="$(mktemp)"
   if ! download::fetch "Looking up Elixir $request" "$base/builds.txt" "$list"; then
     output::fail "Looking up Elixir $request failed: $(download::host "$base") has no list of builds."

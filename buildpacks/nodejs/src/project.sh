@@ -76,7 +76,10 @@ project::prune() {
     return 0
   fi
   case "$manager" in
-    pnpm) command=(pnpm prune --prod --ignore-scripts) ;;
+    pnpm)
+      packages::pnpm_settings "$CACHE_DIR"
+      command=(pnpm prune --prod --ignore-scripts)
+      ;;
     yarn)
       if [[ -f "$BUILD_DIR/.yarnrc.yml" ]]; then
         command=(yarn workspaces focus --all --production)

@@ -12,7 +12,9 @@ defmodule Mix.Tasks.Phx.Digest do
   @impl true
   def run(_arguments) do
     sources = @static |> Path.join("**/*") |> Path.wildcard() |> Enum.filter(&source?/1)
-    if sources == [], do: Mix.raise("nothing to digest in #{@static}: run the assets' build first")
+
+    if sources == [],
+      do: Mix.raise("nothing to digest in #{@static}: run the assets' build first")
 
     pairs = for file <- Enum.sort(sources), do: {file, digest(file)}
     File.write!(Path.join(@static, Hello.Assets.manifest_name()), manifest(pairs))

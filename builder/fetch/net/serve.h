@@ -1,0 +1,14 @@
+// What slipway-fetch does with one request (see fetch/fetcher.cpp for the other side).
+#pragma once
+
+#include <functional>
+
+#include "base/json.h"
+
+namespace slipway::netfetch {
+
+/// Carries out a request. `emit` gets progress messages; the result object is returned, errors are
+/// thrown. Throws Error(machine) for a request that is no request of ours.
+Json serve(const Json& request, const std::function<void(const Json& message)>& emit);
+
+}  // namespace slipway::netfetch

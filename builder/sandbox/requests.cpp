@@ -1,0 +1,257 @@
+#include "sandbox/requests.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "archive/extract.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "sandbox/files_on_overlay.h"
+#include "sandbox/layers.h"
+#include "sandbox/network.h"
+#include "sandbox/step.h"
+
+namespace slipway::sandbox {
+namespace {
+
+constexpr size_t fds_per_message = 200;
+
+std::vector<int> numbers(const std::vector<Fd>& fds) {
+  std::vector<int> list;
+  for (const Fd& fd : fds) list.push_back(fd.get());
+  return list;
+}
+
+Fd take(std::vector<Fd>& fds, size_t index) {
+  if (index >= fds.size()) throw Error(ExitCode::machine, "a message came without its descriptors");
+  return std::move(fds[index]);
+}
+
+void serve_copy_in(int snapshots, SnapshotId target, bool single_id, int channel) {
+  const Fd layer = make_layer(snapshots, target);
+  const std::unique_ptr<CopyIn> writer = make_layer_writer(layer.get(), single_id);
+  for (;;) {
+    std::string text;
+    std::vector<Fd> fds;
+    if (!receive_message(channel, text, fds)) return;
+    Decoder decoder(text);
+    size_t next_fd = 0;
+    const auto count = decoder.next<uint32_t>();
+    for (uint32_t i = 0; i < count; ++i) {
+      std::string path, link;
+      uint32_t mode = 0;
+      graph::Owner owner;
+      int64_t mtime_ns = 0;
+      uint64_t size = 0;
+      switch (decoder.next<CopyCall>()) {
+        case CopyCall::directory:
+          decoder(path, mode, owner, mtime_ns);
+          writer->directory(path, mode, owner, mtime_ns);
+          break;
+        case CopyCall::file:
+          decoder(path, mode, owner, mtime_ns, size);
+          writer->file(path, mode, owner, mtime_ns, size, take(fds, next_fd++));
+          break;
+        case CopyCall::symlink:
+          decoder(path, link, owner, mtime_ns);
+          writer->symlink(path, link, owner, mtime_ns);
+          break;
+        case CopyCall::whiteout:
+          decoder(path);
+          writer->whiteout(path);
+          break;
+        case CopyCall::finish:
+          writer->finish();
+          send_message(channel, message(Reply::ok));
+          return;
+      }
+    }
+  }
+}
+
+void serve_read_tree(int snapshots, const Workspace& tree, const std::string& path, int channel) {
+  const std::vector<Fd> layers = open_stack(snapshots, tree);
+  const std::vector<int> stack = numbers(layers);
+  send_message(channel, message(Reply::ok));
+  for (;;) {
+    std::string text;
+    std::vector<Fd> none;
+    if (!receive_message(channel, text, none)) return;
+    Decoder decoder(text);
+    // An error is the answer to this message; the reader stays usable.
+    (void)reply_errors(channel, [&] {
+      std::vector<Fd> files;
+      for (const std::string& name : decoder.next<std::vector<std::string>>()) {
+        Fd file = open_in_layers(stack, path.empty() ? name : path + "/" + name);
+        if (!file) fail(ExitCode::machine, "{} is missing in the stored tree", name);
+        files.push_back(std::move(file));
+      }
+      SLIPWAY_CHECK(files.size() <= fds_per_message);
+      send_message(channel, message(Reply::ok), numbers(files));
+    });
+  }
+}
+
+void serve_exec(const WorkerState& state, Decoder& payload, std::vector<Fd> fds, int channel) {
+  const auto spec = payload.next<ExecSpec>();
+  const auto present = payload.next<uint32_t>();  // bit i: stream i comes, bit 3: the network
+  payload.finish();
+  StepIo io;
+  size_t next_fd = 0;
+  for (unsigned i = 0; i < 3; ++i)
+    if ((present >> i & 1U) != 0) io.streams[i] = take(fds, next_fd++);
+  if ((present >> 3 & 1U) != 0) io.network = take(fds, next_fd++);
+  send_message(channel, message(Reply::ok, run_step(state, spec, std::move(io), channel)));
+}
+
+}  // namespace
+
+Fd open_layer(int snapshots, SnapshotId id) {
+  return open_at(snapshots, fmt::format("{}/fs", id), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+Fd make_layer(int snapshots, SnapshotId id) {
+  const std::string name = std::to_string(id);
+  if (mkdirat(snapshots, name.c_str(), 0700) != 0 && errno != EEXIST)
+    fail_errno("create snapshot {}", id);
+  const std::string layer = name + "/fs";
+  if (mkdirat(snapshots, layer.c_str(), 0700) == 0) {
+    // It becomes the "/" of whoever sees it on top.
+    if (fchmodat(snapshots, layer.c_str(), 0755, 0) != 0) fail_errno("chmod snapshot {}", id);
+  } else if (errno != EEXIST) {
+    fail_errno("create snapshot {}", id);
+  }
+  return open_layer(snapshots, id);
+}
+
+std::vector<Fd> open_stack(int snapshots, const Workspace& tree) {
+  std::vector<Fd> layers;
+  if (tree.upper != 0) layers.push_back(open_layer(snapshots, tree.upper));
+  for (const SnapshotId id : tree.layers) layers.push_back(open_layer(snapshots, id));
+  return layers;
+}
+
+archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive, const UnpackOptions& options,
+                           bool single_id) {
+  const Fd layer = make_layer(snapshots, target);
+  archive::ExtractOptions extract;
+  extract.prefix = options.prefix;
+  extract.strip_wrapper = options.strip_wrapper;
+  extract.bin_executable = options.bin_executable;
+  extract.whiteouts = options.whiteouts;
+  if (options.owner) extract.owner = {options.owner->uid, options.owner->gid};
+  if (single_id) extract.owner = {0, 0};
+  extract.size_max_bytes = options.size_max_bytes;
+  extract.entries_max = options.entries_max;
+  return archive::extract(archive, layer.get(), extract);
+}
+
+ScanResult scan_stack(int snapshots, const ScanRequest& request) {
+  const std::vector<Fd> layers = open_stack(snapshots, request.tree);
+  return scan_layers(numbers(layers), request.tree.upper != 0 ? 1 : static_cast<int>(layers.size()),
+                     request.path, request.lower, request.previous_state);
+}
+
+void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target) {
+  const std::vector<Fd> stack = open_stack(snapshots, {0, layers});
+  const Fd layer = make_layer(snapshots, target);
+  flatten_layers(numbers(stack), layer.get());
+}
+
+void move_path(int snapshots, SnapshotId from, const std::string& from_path, SnapshotId to,
+               const std::string& to_path) {
+  const Fd source = open_layer(snapshots, from), target = make_layer(snapshots, to);
+  move_subtree(source.get(), from_path, target.get(), to_path);
+}
+
+void remove_snapshots(int snapshots, const std::vector<SnapshotId>& ids) {
+  for (const SnapshotId id : ids) remove_tree_at(snapshots, std::to_string(id));
+}
+
+void serve_request(const WorkerState& state, Request request, Decoder& payload,
+                   std::vector<Fd> fds, int channel) {
+  const bool single = state.setup.single_id;
+  const Fd snapshots = open_file(".", O_RDONLY | O_DIRECTORY);
+  switch (request) {
+    case Request::create: {
+      const auto target = payload.next<SnapshotId>();
+      const Fd layer = make_layer(snapshots.get(), target);
+      create_dirs(layer.get(), payload.next<std::vector<graph::WorkspaceOp::Dir>>(), single);
+      send_message(channel, message(Reply::ok));
+      return;
+    }
+    case Request::copy_in:
+      serve_copy_in(snapshots.get(), payload.next<SnapshotId>(), single, channel);
+      return;
+    case Request::unpack: {
+      const auto target = payload.next<SnapshotId>();
+      const auto options = payload.next<UnpackOptions>();
+      const Fd archive = take(fds, 0);
+      const archive::Tree tree =
+          unpack_layer(snapshots.get(), target, archive.get(), options, single);
+      send_message(channel, message(Reply::ok, archive::serialize_tree(tree)));
+      return;
+    }
+    case Request::scan: {
+      ScanRequest scan;
+      std::string lower;
+      payload(scan.tree, scan.path, lower, scan.previous_state, scan.digests);
+      scan.lower = archive::parse_tree(lower);
+      const ScanResult result = scan_stack(snapshots.get(), scan);
+      send_message(channel, message(Reply::ok, archive::serialize_tree(result.tree), result.state,
+                                    result.changed, result.warnings));
+      return;
+    }
+    case Request::read_tree: {
+      const auto tree = payload.next<Workspace>();
+      serve_read_tree(snapshots.get(), tree, payload.next<std::string>(), channel);
+      return;
+    }
+    case Request::exec:
+      serve_exec(state, payload, std::move(fds), channel);
+      return;
+    case Request::move: {
+      SnapshotId from = 0, to = 0;
+      std::string from_path, to_path;
+      payload(from, from_path, to, to_path);
+      move_path(snapshots.get(), from, from_path, to, to_path);
+      send_message(channel, message(Reply::ok));
+      return;
+    }
+    case Request::flatten: {
+      const auto layers = payload.next<std::vector<SnapshotId>>();
+      flatten_stack(snapshots.get(), layers, payload.next<SnapshotId>());
+      send_message(channel, message(Reply::ok));
+      return;
+    }
+    case Request::apply_files: {
+      const auto target = payload.next<SnapshotId>();
+      const auto wanted = payload.next<FileRequest>();
+      (void)make_layer(snapshots.get(), target);
+      apply_files_on_overlay(target, wanted, single);
+      send_message(channel, message(Reply::ok));
+      return;
+    }
+    case Request::remove:
+      remove_snapshots(snapshots.get(), payload.next<std::vector<SnapshotId>>());
+      send_message(channel, message(Reply::ok));
+      return;
+    case Request::network: {
+      const auto pasta = payload.next<std::string>();
+      const auto name_server = payload.next<std::string>();
+      const Fd network = make_network_namespace();
+      Child helper;
+      if (!pasta.empty()) helper = start_pasta(pasta_command(pasta, getpid(), name_server));
+      send_message(channel, message(Reply::ok), {network.get()});
+      // pasta lives as long as this process, which watch_channel() ends.
+      if (!pasta.empty()) (void)helper.wait();
+      return;
+    }
+  }
+  throw Error(ExitCode::machine, "unknown request");
+}
+
+}  // namespace slipway::sandbox

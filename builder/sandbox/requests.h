@@ -1,0 +1,31 @@
+// What a child of the worker does for each kind of request.
+#pragma once
+
+#include <vector>
+
+#include "base/fd.h"
+#include "sandbox/protocol.h"
+#include "sandbox/step_root.h"
+
+namespace slipway::sandbox {
+
+/// Does the work and sends the reply; throws what goes wrong. The current directory is snapshots/
+/// (inside the worker) and layers are reached by relative names.
+void serve_request(const WorkerState& state, Request request, Decoder& payload,
+                   std::vector<Fd> fds, int channel);
+
+/// The operations themselves, relative to an open snapshots/ directory: also used on rung none,
+/// where no worker stands between.
+Fd open_layer(int snapshots, SnapshotId id);
+/// snapshots/<id>/fs, made when missing.
+Fd make_layer(int snapshots, SnapshotId id);
+archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive, const UnpackOptions& options,
+                           bool single_id);
+ScanResult scan_stack(int snapshots, const ScanRequest& request);
+void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target);
+void move_path(int snapshots, SnapshotId from, const std::string& from_path, SnapshotId to,
+               const std::string& to_path);
+void remove_snapshots(int snapshots, const std::vector<SnapshotId>& ids);
+std::vector<Fd> open_stack(int snapshots, const Workspace& tree);
+
+}  // namespace slipway::sandbox

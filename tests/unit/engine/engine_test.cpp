@@ -1,0 +1,331 @@
+#include "engine/engine.h"
+
+#include <thread>
+
+#include "base/text.h"
+#include "engine/fake_worker.h"
+
+using namespace slipway;
+using namespace slipway::engine;
+using slipway::tests::FakeWorker;
+
+namespace {
+
+sandbox::ExecResult done(int code = 0) { return {{code, 0}, false, false}; }
+
+// A store and a source folder of the test's own; a new engine per build, as the program has.
+struct Rig {
+  TempDir dir = TempDir::create("engine-test");
+  std::unique_ptr<cache::Store> store = cache::Store::open(dir.path() / "store");
+  report::Stream stream;
+  Cancel cancel;
+  std::vector<report::StepFinished> finished;
+  std::map<std::string, std::string> config;
+  FakeWorker::Command command = [](const auto&, const auto&, const auto&) { return done(); };
+  int commands_run = 0;
+
+  struct Recorder : report::View {
+    explicit Recorder(std::vector<report::StepFinished>& all) : list(all) {}
+    void on_event(const report::Event& event) override {
+      if (const auto* step = std::get_if<report::StepFinished>(&event)) list.push_back(*step);
+    }
+    std::vector<report::StepFinished>& list;
+  };
+
+  Rig() {
+    make_directories(source());
+    stream.add_view(std::make_shared<Recorder>(finished));
+  }
+  fs::path source() const { return dir.path() / "source"; }
+  void write(const std::string& name, const std::string& text) const {
+    make_directories((source() / name).parent_path());
+    write_file_atomic(source() / name, text);
+  }
+
+  // Runs `build` with an engine whose worker counts its commands.
+  template <typename Build>
+  auto build(Build call, bool no_cache = false) {
+    finished.clear();
+    FakeWorker* worker = nullptr;
+    Options options;
+    options.store = store.get();
+    options.stream = &stream;
+    options.cancel = &cancel;
+    options.app_id = "app";
+    options.no_cache = no_cache;
+    options.config = config;
+    options.locals["source"] = {source().string(), [](const std::string&, bool) { return false; }, {}};
+    options.resolve_image = [](Engine&, const graph::ImageOp& image) {
+      return ResolvedImage{image.reference, {}, true};
+    };
+    options.start_worker = [&](const sandbox::WorkerOptions&) {
+      auto made = std::make_unique<FakeWorker>(*store, command);
+      worker = made.get();
+      return made;
+    };
+    Engine engine(std::move(options));
+    struct Count {
+      int& total;
+      FakeWorker*& worker;
+      ~Count() { total = worker != nullptr ? worker->commands_run.load() : 0; }
+    } const count{commands_run, worker};
+    return call(engine);
+  }
+};
+
+graph::NodeRef source_node() {
+  graph::LocalOp op;
+  op.name = "source";
+  op.prefix = "tmp/build";
+  return graph::Node::make(op);
+}
+
+graph::ExecOp command_op(const std::string& word) {
+  graph::ExecOp op;
+  op.argv = {word};
+  return op;
+}
+
+// source → workspace → "compile" → seal
+struct Pipe1 {
+  graph::NodeRef workspace, compile, seal;
+  explicit Pipe1(const std::string& word = "compile", std::vector<std::string> config = {}) {
+    graph::WorkspaceOp op;
+    op.dirs = {{"tmp", 01777, {}}, {"tmp/build", 0755, {}}, {"tmp/cache", 0755, {}}};
+    op.cache_id = "app";
+    op.cache_path = "tmp/cache";
+    op.watched_path = "tmp/build";
+    workspace = graph::Node::make(op, {source_node()});
+    graph::ExecOp exec = command_op(word);
+    graph::Mount mount;
+    mount.type = graph::MountType::workspace;
+    mount.input = 0;
+    mount.selector = "tmp";
+    mount.dest = "/tmp";
+    exec.mounts = {mount};
+    exec.config_names = std::move(config);
+    if (!exec.config_names.empty()) exec.config_dir = "/env";
+    compile = graph::Node::make(exec, {workspace}, {.title = "compile x"});
+    seal = graph::Node::make(graph::SealOp{"tmp/build"}, {compile}, {.title = "seal"});
+  }
+};
+
+std::string why(const Rig& rig, const std::string& title) {
+  for (const auto& step : rig.finished)
+    if (step.title == title) return step.missed_because;
+  return "(did not run)";
+}
+
+}  // namespace
+
+TEST_CASE("an unchanged pipeline is answered from the store and starts no worker") {
+  Rig rig;
+  rig.write("a.txt", "one");
+  rig.command = [](const auto&, const fs::path& upper, const auto&) {
+    write_file_atomic(upper / "tmp/build/made", "result");
+    return done();
+  };
+  const Pipe1 pipe;
+  const Solved first = rig.build([&](Engine& engine) { return engine.solve(pipe.seal); });
+  CHECK(rig.commands_run == 1);
+  CHECK_FALSE(first.cached);
+  const archive::Tree tree = rig.store->read_tree(first.result.trees.at(0));
+  REQUIRE(tree.entries.size() == 2);
+  CHECK(tree.entries[0].path == "a.txt");
+  CHECK(tree.entries[1].path == "made");
+
+  const auto second = rig.build([&](Engine& engine) {
+    const auto known = engine.lookup(pipe.seal);
+    CHECK_FALSE(engine.worker_started());
+    return known;
+  });
+  REQUIRE(second);
+  CHECK(second->result.snapshot == first.result.snapshot);
+}
+
+TEST_CASE("--explain names the first input that differs") {
+  Rig rig;
+  rig.write("lib/a.ex", "one");
+  rig.config = {{"KEY", "old"}};
+  const auto build = [&](const Pipe1& pipe) {
+    rig.build([&](Engine& engine) { return engine.solve(pipe.seal); });
+  };
+  build(Pipe1("compile", {"KEY"}));
+  CHECK(why(rig, "compile x") == "never built before");
+  rig.write("lib/a.ex", "two");
+  build(Pipe1("compile", {"KEY"}));
+  CHECK(why(rig, "compile x") == "file lib/a.ex changed");
+  rig.write("lib/b.ex", "new");
+  build(Pipe1("compile", {"KEY"}));
+  CHECK(why(rig, "compile x") == "file lib/b.ex added");
+  fs::remove(rig.source() / "lib/b.ex");
+  build(Pipe1("compile", {"KEY"}));
+  CHECK(why(rig, "compile x") == "file lib/b.ex removed");
+  rig.config["KEY"] = "new";
+  build(Pipe1("compile", {"KEY"}));
+  CHECK(why(rig, "compile x") == "config var KEY changed");
+  build(Pipe1("compile-2", {"KEY"}));
+  CHECK(why(rig, "compile x") == "command changed from '7:compile' to '9:compile-2'");
+}
+
+TEST_CASE("times and the cache's content are no inputs; a file's mode is") {
+  Rig rig;
+  rig.write("run.sh", "x");
+  const Pipe1 pipe;
+  const auto cached = [&] {
+    return rig.build([&](Engine& engine) { return engine.lookup(pipe.seal).has_value(); });
+  };
+  rig.build([&](Engine& engine) { return engine.solve(pipe.seal); });
+  fs::last_write_time(rig.source() / "run.sh", fs::file_time_type::clock::now() -
+                                                   std::chrono::hours(100));
+  CHECK(cached());
+  fs::permissions(rig.source() / "run.sh", fs::perms(0755));
+  CHECK_FALSE(cached());
+}
+
+TEST_CASE("what a good build left in CACHE_DIR is there next time; a failed one leaves it alone") {
+  Rig rig;
+  rig.write("a", "1");
+  std::string seen;
+  bool fail_now = false;
+  rig.command = [&](const sandbox::ExecSpec& spec, const fs::path& upper, const auto&) {
+    seen.clear();
+    for (const cache::SnapshotId id : spec.workspace->layers) {
+      const fs::path file = rig.store->snapshots_dir() / std::to_string(id) / "fs/tmp/cache/deps";
+      if (fs::exists(file)) {
+        seen = read_file(file);
+        break;
+      }
+    }
+    write_file_atomic(upper / "tmp/cache/deps", fail_now ? "broken" : "v" + read_file(rig.source() / "a"));
+    return done(fail_now ? 7 : 0);
+  };
+  const Pipe1 pipe;
+  const auto build = [&] { rig.build([&](Engine& engine) { return engine.solve(pipe.seal); }); };
+  build();
+  CHECK(seen.empty());
+  rig.write("a", "2");
+  build();
+  CHECK(seen == "v1");
+  rig.write("a", "3");
+  fail_now = true;
+  CHECK_THROWS_AS(build(), StepFailed);
+  fail_now = false;
+  build();
+  CHECK(seen == "v2");
+}
+
+TEST_CASE("a failed step carries exit 1 and how it ended; nothing is cached") {
+  Rig rig;
+  rig.write("a", "1");
+  rig.command = [](const auto&, const auto&, const auto&) { return done(7); };
+  const Pipe1 pipe;
+  try {
+    rig.build([&](Engine& engine) { return engine.solve(pipe.seal); });
+    FAIL("did not fail");
+  } catch (const StepFailed& error) {
+    CHECK(error.code() == ExitCode::build_failed);
+    CHECK(error.cause() == "compile x: exit 7");
+  }
+  CHECK_FALSE(rig.build([&](Engine& engine) { return engine.lookup(pipe.seal).has_value(); }));
+}
+
+TEST_CASE("independent steps run side by side, a shared one once") {
+  Rig rig;
+  std::atomic<int> inside{0}, most{0};
+  rig.command = [&](const sandbox::ExecSpec& spec, const auto&, const auto&) {
+    if (spec.argv[0] == "base") return done();
+    most = std::max(most.load(), ++inside);
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    --inside;
+    return done();
+  };
+  const graph::NodeRef base = graph::Node::make(command_op("base"));
+  const graph::NodeRef left = graph::Node::make(command_op("left"), {base});
+  const graph::NodeRef right = graph::Node::make(command_op("right"), {base});
+  const graph::NodeRef top = graph::Node::make(command_op("base"), {left, right});
+  rig.build([&](Engine& engine) { return engine.solve(top); });
+  CHECK(most == 2);
+  CHECK(rig.commands_run == 4);
+}
+
+TEST_CASE("the same step asked for by two engines at once runs once") {
+  Rig rig;
+  std::atomic<int> runs{0};
+  rig.command = [&](const auto&, const auto&, const auto&) {
+    ++runs;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    return done();
+  };
+  const graph::NodeRef node = graph::Node::make(command_op("once"));
+  const auto other_store = cache::Store::open(rig.dir.path() / "store");
+  const auto solve_in = [&](cache::Store& store) {
+    Options options;
+    options.store = &store;
+    options.stream = &rig.stream;
+    options.cancel = &rig.cancel;
+    options.app_id = "app";
+    options.start_worker = [&](const sandbox::WorkerOptions&) {
+      return std::make_unique<FakeWorker>(store, rig.command);
+    };
+    Engine engine(std::move(options));
+    (void)engine.solve(node);
+  };
+  std::thread second([&] { solve_in(*other_store); });
+  solve_in(*rig.store);
+  second.join();
+  CHECK(runs == 1);
+}
+
+TEST_CASE("cancel stops before the next step and is exit 130") {
+  Rig rig;
+  rig.command = [&](const auto&, const auto&, const auto&) {
+    rig.cancel.request();
+    return done();
+  };
+  const graph::NodeRef first = graph::Node::make(command_op("first"));
+  const graph::NodeRef second = graph::Node::make(command_op("second"), {first});
+  try {
+    rig.build([&](Engine& engine) { return engine.solve(second); });
+    FAIL("went on");
+  } catch (const Interrupted& error) {
+    CHECK(error.code() == ExitCode::interrupted);
+  }
+  CHECK(rig.commands_run == 1);
+}
+
+TEST_CASE("--no-cache runs what is known, and stores it again") {
+  Rig rig;
+  const graph::NodeRef node = graph::Node::make(command_op("x"));
+  const auto solve = [&](bool no_cache) {
+    return rig.build([&](Engine& engine) { return engine.solve(node).cached; }, no_cache);
+  };
+  CHECK_FALSE(solve(false));
+  CHECK(solve(false));
+  CHECK_FALSE(solve(true));
+  CHECK(solve(false));
+}
+
+TEST_CASE("a second copy of a changed source stacks on the first and hides what is gone") {
+  Rig rig;
+  rig.write("same", "same");
+  rig.write("dir/gone", "x");
+  rig.write("change", "1");
+  const graph::NodeRef node = source_node();
+  const auto solve = [&] {
+    return rig.build([&](Engine& engine) { return engine.solve(node).result; });
+  };
+  const cache::Result first = solve();
+  fs::remove_all(rig.source() / "dir");
+  rig.write("change", "2");
+  const cache::Result second = solve();
+  const auto chain = rig.store->chain(second.snapshot);
+  REQUIRE(chain.size() == 2);
+  CHECK(chain[1] == first.snapshot);
+  const fs::path layer = rig.store->snapshots_dir() / std::to_string(second.snapshot) / "fs/tmp/build";
+  CHECK(read_file(layer / "change") == "2");
+  CHECK_FALSE(fs::exists(layer / "same"));
+  CHECK(fs::is_character_file(fs::symlink_status(layer / "dir")));
+  const archive::Tree tree = rig.store->read_tree(second.trees.at(0));
+  REQUIRE(tree.entries.size() == 2);
+}
