@@ -122,10 +122,12 @@ template <typename Body>
 int on_small_disk(const fs::path& where, const char* options, const Body& body) {
   return wait_child(fork_child([&] {
     const uid_t uid = geteuid();
+    const gid_t gid = getegid();
     if (unshare(CLONE_NEWNS | (uid == 0 ? 0 : CLONE_NEWUSER)) != 0) return child_skipped;
     if (uid != 0) {
       std::ofstream("/proc/self/setgroups") << "deny";
       std::ofstream("/proc/self/uid_map") << fmt::format("{0} {0} 1", uid);
+      std::ofstream("/proc/self/gid_map") << fmt::format("{0} {0} 1", gid);
     }
     if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return child_skipped;
     if (mount("tmpfs", where.c_str(), "tmpfs", 0, options) != 0) return child_skipped;
