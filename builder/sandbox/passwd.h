@@ -20,8 +20,8 @@ constexpr size_t passwd_file_max = 4 << 20;
 constexpr size_t passwd_line_max = 64 << 10;
 
 /// Resolves "uid", "uid:gid", "name", "name:group" as Docker does: numbers need no entry; a name
-/// must have one; the group defaults to the passwd entry's, else 0; supplementary groups come from
-/// the group file unless a group is given. Ids are unsigned 32-bit decimals: "-1", "4294967296",
+/// must have one; the group defaults to the passwd entry's, else 0 (I3). Supplementary groups are
+/// the group itself and, unless one is given, those of the group file. Ids are unsigned 32-bit decimals: "-1", "4294967296",
 /// "0x0" and "root " are errors of exit code app_files. 4294967295 is refused: it means "keep".
 StepUser resolve_user(std::string_view user, std::string_view passwd, std::string_view group);
 

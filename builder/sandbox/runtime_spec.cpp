@@ -62,7 +62,8 @@ json process(const RuntimeInput& input) {
                                  ? std::string("/")
                                  : input.user.home));
   json user = {{"uid", input.user.uid}, {"gid", input.user.gid}, {"umask", 0022}};
-  if (!input.user.groups.empty()) user["additionalGids"] = input.user.groups;
+  // With a single id setgroups() is denied to the whole namespace.
+  if (!input.setup.single_id) user["additionalGids"] = input.user.groups;
   const std::vector<std::string> capabilities = capability_names(default_capabilities);
   return {{"terminal", input.terminal},
           {"user", user},

@@ -62,7 +62,7 @@ TEST_CASE("protection: capabilities, seccomp, no_new_privs and groups as promise
   const auto user = box.shell(fields, spec);
   CHECK_THAT(user.out, Contains("CapEff:\t0000000000000000"));
   CHECK_THAT(user.out, Contains("CapPrm:\t0000000000000000"));
-  CHECK_THAT(user.out, Contains("Groups:\t \n"));
+  CHECK_THAT(user.out, Contains("Groups:\t1000 \n"));
 }
 
 TEST_CASE("protection: only 0, 1 and 2 are open in a step (1)") {
