@@ -104,8 +104,7 @@ StepUser resolve_user(std::string_view user, std::string_view passwd, std::strin
     return false;
   });
   std::sort(result.groups.begin(), result.groups.end());
-  result.groups.erase(std::unique(result.groups.begin(), result.groups.end()),
-                      result.groups.end());
+  result.groups.erase(std::unique(result.groups.begin(), result.groups.end()), result.groups.end());
   return result;
 }
 

@@ -93,7 +93,8 @@ TEST_CASE("host trust: the file SSL_CERT_FILE names is added to the bundle") {
 
 TEST_CASE("host trust: proxies pass as they are spelled") {
   FakeMachine machine;
-  machine.env = {{"https_proxy", "http://proxy:3128"}, {"NO_PROXY", "localhost"}, {"http_proxy", ""}};
+  machine.env = {
+      {"https_proxy", "http://proxy:3128"}, {"NO_PROXY", "localhost"}, {"http_proxy", ""}};
   const auto env = host_trust_env(graph::Network::open, {}, machine.sources());
   CHECK(env == std::vector<std::pair<std::string, std::string>>{
                    {"https_proxy", "http://proxy:3128"}, {"NO_PROXY", "localhost"}});
@@ -126,17 +127,17 @@ TEST_CASE("host trust: a server with a private authority is trusted in a step, w
   const SnapshotId upper = box.layer();
   ExecSpec spec = Sandbox::host_step();
   spec.network = graph::Network::host;
-  const auto open = box.shell("grep -c BEGIN /etc/ssl/certs/ca-certificates.crt; "
-                              "(echo x > /etc/ssl/certs/ca-certificates.crt) 2>/dev/null && echo bad",
-                              spec);
+  const auto open = box.shell(
+      "grep -c BEGIN /etc/ssl/certs/ca-certificates.crt; "
+      "(echo x > /etc/ssl/certs/ca-certificates.crt) 2>/dev/null && echo bad",
+      spec);
   const HostTrust& trust = host_trust();
-  if (!trust.bundle.empty())
-    CHECK(std::stoul(open.out) == pem_certificates(trust.bundle).size());
+  if (!trust.bundle.empty()) CHECK(std::stoul(open.out) == pem_certificates(trust.bundle).size());
   CHECK(open.out.find("bad") == std::string::npos);
 
   // A root that has no bundle gets one for the step and keeps nothing.
-  const SnapshotId root = box.layer({{"usr", 0755, {}}, {"bin", 0755, {}}, {"lib", 0755, {}},
-                                     {"lib64", 0755, {}}});
+  const SnapshotId root =
+      box.layer({{"usr", 0755, {}}, {"bin", 0755, {}}, {"lib", 0755, {}}, {"lib64", 0755, {}}});
   ExecSpec layers;
   layers.root.layers = {root};
   layers.root.upper = upper;

@@ -39,31 +39,27 @@ TEST_CASE("ids: the plan fits the user and is never an identity map") {
   }
 }
 
-TEST_CASE("ids: the worker is pid 1 of its own namespaces and inherits nothing") {
+TEST_CASE("ids: a program starts in namespaces of its own and its end is seen") {
   const TempDir dir = TempDir::create("slipway-ids");
-  for (const char* name : {"snapshots", "caches"}) {
-    make_directories(dir.path() / name, 0700);
-  }
-  const IdPlan plan = plan_ids(1879048192);
+  for (const char* name : {"snapshots", "caches"}) make_directories(dir.path() / name, 0700);
   auto [ours, theirs] = make_socket_pair();
-  // Any program will do: the shell tells what it got through the socket, its descriptor 3.
-  const Fd program = open_file("/bin/sh", O_RDONLY);
-  const Fd stray = open_file("/etc/passwd", O_RDONLY);
-  fcntl(stray.get(), F_SETFD, 0);
-  setenv("SLIPWAY_TEST_SECRET", "x", 1);
-  // argv is fixed ("slipway __worker"): the shell would run a file of that name, so it must fail —
-  // cleanly, as a child that ended.
-  Child worker = start_in_namespaces({plan, dir.path().string(), program.get(), theirs.get()});
-  unsetenv("SLIPWAY_TEST_SECRET");
+  const Fd program = open_file("/bin/true", O_RDONLY);
+  Child worker =
+      start_in_namespaces({plan_ids(1879048192), dir.path().string(), program.get(), theirs.get()});
   theirs.reset();
-  CHECK(worker.wait().code != 0);
+  CHECK(worker.wait().ok());
+  // Nobody else holds the control socket: its end is the parent's sign.
+  std::string text;
+  std::vector<Fd> fds;
+  CHECK_FALSE(receive_message(ours.get(), text, fds));
 }
 
 TEST_CASE("ids: a store that is not there is told with what was being done") {
   auto [ours, theirs] = make_socket_pair();
   const Fd program = open_file("/bin/sh", O_RDONLY);
   try {
-    (void)start_in_namespaces({plan_ids(1879048192), "/no/such/store", program.get(), theirs.get()});
+    (void)start_in_namespaces(
+        {plan_ids(1879048192), "/no/such/store", program.get(), theirs.get()});
     FAIL("must throw");
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::machine);

@@ -56,9 +56,11 @@ TEST_CASE("passwd: numbers need no entry; a group given stands alone") {
 }
 
 TEST_CASE("passwd: ids are unsigned 32-bit decimals (17)") {
-  for (const char* user : {"-1", "4294967296", "4294967295", "0x0", "+0", "1 ", " 1", "root ", "",
-                           ":0", "0:-1", "0:4294967296", "0:", "0:0x1", "0:nogroup", "huge",
-                           "negative", "keep", "nobody", "00000000000000000000000000000000001x"}) {
+  for (const char* user :
+       {"-1",   "4294967296",   "4294967295", "0x0",    "+0",
+        "1 ",   " 1",           "root ",      "",       ":0",
+        "0:-1", "0:4294967296", "0:",         "0:0x1",  "0:nogroup",
+        "huge", "negative",     "keep",       "nobody", "00000000000000000000000000000000001x"}) {
     INFO(user);
     CHECK(failure(user) == ExitCode::app_files);
   }
@@ -69,7 +71,8 @@ TEST_CASE("passwd: hostile files are read within bounds (7)") {
   const std::string long_line = "evil:x:0:0:" + std::string(1 << 20, 'a') + ":/:/bin/sh\n";
   CHECK(resolve_user("app", long_line + passwd, group).uid == 1000);
   const std::string many_members = "g:x:5:" + std::string(1 << 20, ',') + "\n";
-  CHECK(resolve_user("app", passwd, many_members + group).groups == std::vector<uint32_t>{29, 999, 1001});
+  CHECK(resolve_user("app", passwd, many_members + group).groups ==
+        std::vector<uint32_t>{29, 999, 1001});
   CHECK(resolve_user("app", std::string(passwd) + std::string("\0\n\0", 3), group).uid == 1000);
   // Past the limit nothing is looked at.
   std::string endless(passwd_file_max, '\n');

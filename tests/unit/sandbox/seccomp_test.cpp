@@ -68,7 +68,8 @@ TEST_CASE("seccomp: calls that reach past the step are refused with EPERM") {
   CHECK(under_profile([] { return syscall(SYS_io_uring_setup, 1, nullptr); }) == EPERM);
   CHECK(under_profile([] { return syscall(SYS_userfaultfd, 0); }) == EPERM);
   CHECK(under_profile([] { return syscall(SYS_open_by_handle_at, 0, nullptr, 0); }) == EPERM);
-  CHECK(under_profile([] { return static_cast<long>(socket(AF_ALG, SOCK_SEQPACKET, 0)); }) == EPERM);
+  CHECK(under_profile([] { return static_cast<long>(socket(AF_ALG, SOCK_SEQPACKET, 0)); }) ==
+        EPERM);
   CHECK(under_profile([] { return static_cast<long>(socket(AF_VSOCK, SOCK_STREAM, 0)); }) == EPERM);
   CHECK(under_profile([] { return static_cast<long>(personality(ADDR_NO_RANDOMIZE)); }) == EPERM);
   CHECK(under_profile([] {
@@ -87,9 +88,10 @@ TEST_CASE("seccomp: the lists are sorted, without doubles and contradictions") {
   CHECK(all.size() == calls.size());
   for (const ConditionalRule& rule : conditional_rules()) CHECK_FALSE(all.contains(rule.call));
   for (const std::string_view call : missing_calls()) CHECK_FALSE(all.contains(call));
-  for (const char* call : {"mount", "unshare", "setns", "pivot_root", "bpf", "init_module", "kexec_load",
-                           "perf_event_open", "keyctl", "add_key", "request_key", "swapon", "reboot",
-                           "settimeofday", "clock_settime", "iopl", "ioperm", "syslog", "quotactl"})
+  for (const char* call :
+       {"mount", "unshare", "setns", "pivot_root", "bpf", "init_module", "kexec_load",
+        "perf_event_open", "keyctl", "add_key", "request_key", "swapon", "reboot", "settimeofday",
+        "clock_settime", "iopl", "ioperm", "syslog", "quotactl"})
     CHECK_FALSE(all.contains(call));
 }
 
