@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <map>
 #include <unordered_map>
 
@@ -25,11 +24,7 @@ namespace {
 constexpr uint64_t row_bytes = 512;
 constexpr size_t logs_kept = 200;  ///< newest of each app; build records stay
 constexpr int64_t ledger_age_max_s = 90 * 24 * 3600;
-// A pack is rewritten when less than this share of it lives; stricter while over the limit.
-constexpr double pack_share_min = 0.5, pack_share_min_over_limit = 0.9;
-// Rewriting holds the gate; more than this waits for the next collect().
-constexpr uint64_t rewrite_max_bytes = 1ULL << 30;
-
+constexpr int64_t stat_cache_age_max_s = 30 * 24 * 3600;
 struct SnapshotNode {
   SnapshotId parent = 0;
   uint64_t size_bytes = 0;
@@ -268,8 +263,7 @@ void Census::read_pins() {
   Query rows = database_.query("SELECT value FROM named_values WHERE area = 'release-artifact'");
   while (rows.next()) {
     // One that cannot be read must stop gc rather than lose a release.
-    const Json value =
-        parse_json(rows.text(0), "release-artifact", static_cast<int>(ExitCode::machine));
+    const Json value = rows.json(0);
     if (value.is_object() && value.contains("artifact") && value["artifact"].is_string())
       kept.insert(Digest::from_hex(value["artifact"].get<std::string>()));
   }
@@ -370,7 +364,7 @@ void Census::evict(uint64_t limit_bytes) {
         const BlobNode& blob = blobs_[candidate.index];
         database_.run("DELETE FROM blobs WHERE sha256 = ?", blob.sha256);
         free_bytes(blob.size_bytes);
-        dead_blobs_.push_back(blob.sha256);
+        if (is_sha256(blob.sha256)) dead_blobs_.push_back(blob.sha256);
         break;
       }
     }
@@ -382,90 +376,6 @@ std::vector<SnapshotId> Census::dropped() const {
   for (const auto& [id, node] : snapshots_)
     if (node.dropped) ids.push_back(id);
   return ids;
-}
-
-uint64_t pack_number(const std::string& name) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  return error == std::errc() && std::string_view(end) == ".pack" ? number : 0;
-}
-
-// Packs that hold nothing any more, and files no row names (from a lost index).
-void remove_dead_packs(const Store::State& state, Database& database, const Leased& leased) {
-  for (const std::string& name : list_directory(state.packs.get())) {
-    const uint64_t pack = pack_number(name);
-    if (leased.packs.contains(pack)) continue;
-    if (database.query("SELECT 1 FROM chunks WHERE pack = ? LIMIT 1", pack).next()) continue;
-    (void)unlinkat(state.packs.get(), name.c_str(), 0);
-    database.run("DELETE FROM packs WHERE id = ?", pack);
-  }
-}
-
-struct LiveChunk {
-  Digest key;
-  ChunkRef ref;
-};
-
-// Copies what lives into a pack of its own and gives up the old one; returns the bytes written.
-uint64_t rewrite_pack(const Store::State& state, Database& database, uint64_t pack) {
-  std::vector<LiveChunk> chunks;
-  {
-    Query rows = database.query(
-        "SELECT key, position, size, raw_size, crc32 FROM chunks WHERE pack = ? ORDER BY position",
-        pack);
-    while (rows.next())
-      chunks.push_back({rows.digest(0),
-                        {.pack = pack,
-                         .offset = rows.number(1),
-                         .compressed_size = static_cast<uint32_t>(rows.integer(2)),
-                         .raw_size = static_cast<uint32_t>(rows.integer(3)),
-                         .crc32 = static_cast<uint32_t>(rows.integer(4))}});
-  }
-  const Fd from = open_at_if_exists(state.packs.get(), pack_name(pack), O_RDONLY | O_NOFOLLOW);
-  TempFile to(state.tmp.get());
-  Transaction transaction(database);
-  database.run("INSERT INTO packs(committed) VALUES(1)");
-  const uint64_t fresh = database.last_id();
-  uint64_t offset = 0;
-  std::string data;
-  for (const auto& [key, ref] : chunks) {
-    if (!from || !check_chunk(from.get(), ref, data).empty()) {
-      drop_chunk(database, key);
-      continue;
-    }
-    write_all(to.fd(), data);
-    database.run("UPDATE chunks SET pack = ?, position = ? WHERE key = ?", fresh, offset, key);
-    offset += ref.compressed_size;
-  }
-  database.run("UPDATE packs SET size = ? WHERE id = ?", offset, fresh);
-  database.run("DELETE FROM packs WHERE id = ?", pack);
-  if (fdatasync(to.fd()) != 0) fail_errno("write pack {}", fresh);
-  to.publish(state.packs.get(), pack_name(fresh));
-  if (fsync(state.packs.get()) != 0) fail_errno("sync the packs");
-  transaction.commit();
-  (void)unlinkat(state.packs.get(), pack_name(pack).c_str(), 0);
-  return offset;
-}
-
-void rewrite_poor_packs(const Store::State& state, Database& database, const Leased& leased,
-                        double share_min) {
-  struct Poor {
-    uint64_t pack, live_bytes;
-  };
-  std::vector<Poor> poor;
-  {
-    Query rows = database.query(
-        "SELECT p.id, p.size, total(c.size) FROM packs p JOIN chunks c ON c.pack = p.id "
-        "WHERE p.committed = 1 GROUP BY p.id");
-    while (rows.next())
-      if (static_cast<double>(rows.number(2)) < share_min * static_cast<double>(rows.number(1)))
-        poor.push_back({rows.number(0), rows.number(2)});
-  }
-  uint64_t written = 0;
-  for (const Poor& pack : poor) {
-    if (leased.packs.contains(pack.pack) || written + pack.live_bytes > rewrite_max_bytes) continue;
-    written += rewrite_pack(state, database, pack.pack);
-  }
 }
 
 // Blob files no row names: a process was killed between the rename and its transaction.
@@ -486,7 +396,42 @@ void remove_old_logs(const Store::State& state, Database& database) {
   for (const std::string& id : old) (void)unlinkat(logs.get(), (id + ".log").c_str(), 0);
 }
 
+// Stat caches of directories nobody built for long; load_cache() keeps used ones young.
+void remove_old_stat_caches(const Store::State& state, int64_t age_max_s) {
+  for (const std::string& name : list_directory(state.stats.get())) {
+    const auto info = stat_at(state.stats.get(), name);
+    if (info && info->st_mtime + age_max_s <= now_seconds())
+      (void)unlinkat(state.stats.get(), name.c_str(), 0);
+  }
+}
+
+// Gives the write-ahead log's space back. Best effort: a reader may hold it, and a full disk may
+// not take the pages it holds.
+void shrink_log(Database& database) {
+  try {
+    (void)database.query("PRAGMA wal_checkpoint(TRUNCATE)").next();
+  } catch (const Error&) {
+    return;
+  }
+}
+
 }  // namespace
+
+void with_reserve(const Store::State& state, Database& database, const std::function<void()>& write,
+                  const std::function<void()>& make_room) {
+  try {
+    write();
+    return;
+  } catch (const Error&) {
+    if (!is_disk_full(state)) throw;
+  }
+  (void)release_reserve(state, Reserve::gc);
+  if (make_room) make_room();
+  shrink_log(database);
+  write();
+  shrink_log(database);
+  ensure_reserves(state);
+}
 
 uint64_t remove_unused_trees(const Store::State& state, Database& database, const Leased& leased) {
   std::set<Digest> used = leased.trees;
@@ -513,25 +458,12 @@ uint64_t remove_unused_trees(const Store::State& state, Database& database, cons
   return freed;
 }
 
-void remove_unfinished_packs(const Store::State& state, Database& database, const Leased& leased) {
-  std::vector<uint64_t> unfinished;
-  {
-    Query rows = database.query("SELECT id FROM packs WHERE committed = 0");
-    while (rows.next())
-      if (!leased.packs.contains(rows.number(0))) unfinished.push_back(rows.number(0));
-  }
-  for (const uint64_t pack : unfinished) {
-    (void)unlinkat(state.packs.get(), pack_name(pack).c_str(), 0);
-    database.run("DELETE FROM packs WHERE id = ?", pack);
-  }
-}
-
 Garbage Store::collect(uint64_t limit_bytes) {
   Session index(*state_, Gate::exclusive);
   const Leased leased = read_leases(state_->leases.get(), state_->process);
   Garbage garbage;
   bool over_limit = false;
-  {
+  const auto drop_rows = [&] {
     Transaction transaction(*index);
     index.write_touched();
     Census census(*state_, *index, leased, limit_bytes == 0);
@@ -543,7 +475,13 @@ Garbage Store::collect(uint64_t limit_bytes) {
     // Rows first: a file without a row is swept, a row without its file would be a lie.
     for (const std::string& sha256 : census.dead_blobs())
       (void)unlinkat(state_->blobs.get(), sha256.c_str(), 0);
-  }
+  };
+  with_reserve(
+      *state_, *index, [&] { drop_rows(); },
+      [&] {
+        remove_old_stat_caches(*state_, 0);
+        (void)remove_unused_trees(*state_, *index, leased);
+      });
   (void)remove_unused_trees(*state_, *index, leased);
   remove_orphan_blobs(*state_, *index, leased);
   {
@@ -552,12 +490,11 @@ Garbage Store::collect(uint64_t limit_bytes) {
     remove_dead_packs(*state_, *index, leased);
     transaction.commit();
   }
-  // Another process may be about to read a chunk at the place it was told.
-  if (!leased.other_processes)
-    rewrite_poor_packs(*state_, *index, leased,
-                       over_limit ? pack_share_min_over_limit : pack_share_min);
+  if (!leased.other_processes) rewrite_poor_packs(*state_, *index, leased, over_limit);
   remove_old_logs(*state_, *index);
+  remove_old_stat_caches(*state_, stat_cache_age_max_s);
   sweep_unlocked(state_->locks.get());
+  ensure_reserves(*state_);
   return garbage;
 }
 

@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include "base/fd.h"
-#include "base/files.h"
+#include "base/text.h"
 
 namespace slipway::cache {
 namespace {
@@ -13,6 +13,7 @@ namespace {
 // Longer than any transaction of ours by far; a process that was stopped while it held the index
 // ends this, not a slow disk.
 constexpr int busy_timeout_ms = 60'000;
+constexpr uintmax_t plenty_bytes = 64 << 20;
 
 }  // namespace
 
@@ -70,9 +71,17 @@ Digest Query::digest(int column) const {
   const void* data = sqlite3_column_blob(statement_, column);
   if (data == nullptr ||
       static_cast<size_t>(sqlite3_column_bytes(statement_, column)) != digest.bytes.size())
-    database_->fail_code(SQLITE_CORRUPT);
+    database_->fail_damaged("a digest has another size");
   std::memcpy(digest.bytes.data(), data, digest.bytes.size());
   return digest;
+}
+
+Json Query::json(int column) const {
+  try {
+    return parse_json(text(column), "value", static_cast<int>(ExitCode::machine));
+  } catch (const Error& error) {
+    database_->fail_damaged(error.what());
+  }
 }
 
 Database::Database(const std::filesystem::path& file) : file_(file) {
@@ -124,23 +133,33 @@ std::filesystem::path Database::damage_mark(const std::filesystem::path& file) {
   return file.string() + ".damaged";
 }
 
+void Database::fail_damaged(const std::string& problem) const {
+  // The mark is best effort: without it the damage is met, and told, once more.
+  const int mark = ::open(damage_mark(file_).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (mark >= 0) (void)Fd(mark);
+  IndexDamaged error(ExitCode::machine, fmt::format("the store's index {} is damaged: {}",
+                                                    file_.string(), printable(problem)));
+  error.set_hint("run the command again: the index is set aside and started anew");
+  throw error;
+}
+
+bool Database::has_room() const {
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(file_, error);
+  return !error && space.available > plenty_bytes;
+}
+
 void Database::fail_code(int code) const {
   const std::string text = handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code);
   const int system_error = handle_ != nullptr ? sqlite3_system_errno(handle_) : 0;
   switch (code & 0xff) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: {
-      // The mark is best effort: without it the damage is met, and told, once more.
-      const int mark = ::open(damage_mark(file_).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-      if (mark >= 0) (void)Fd(mark);
-      throw IndexDamaged(ExitCode::machine,
-                         fmt::format("the store's index {} is damaged: {}", file_.string(), text))
-          .set_hint("run the command again: the index is set aside and started anew");
-    }
     case SQLITE_FULL:
+      // Also said when a damaged sequence has come to the last number.
+      if (has_room()) fail_damaged(text);
       fail_errno_text(ENOSPC, "write the store's index " + file_.string());
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
       throw Error(ExitCode::machine,
                   fmt::format("the store's index {} is held by another process", file_.string()))
           .set_hint("look for a stopped slipway process");
@@ -153,9 +172,17 @@ void Database::fail_code(int code) const {
       if (system_error == ENOSPC || system_error == EDQUOT || system_error == EROFS ||
           system_error == EACCES)
         fail_errno_text(system_error, "use the store's index " + file_.string());
+      // A page in the middle of the file that is not there: cut short, or on a failing disk.
+      if (code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_DATA) fail_damaged(text);
       fail(ExitCode::machine, "use the store's index {}: {}", file_.string(), text);
-    default:
+    case SQLITE_MISUSE:
+    case SQLITE_RANGE:
+    case SQLITE_ABORT:
       throw std::logic_error(fmt::format("index: {} ({})", text, code));
+    default:
+      // CORRUPT and NOTADB, and ERROR and CONSTRAINT as well: our statements fit our schema, so a
+      // column or table that is not there means that the schema's text was hit.
+      fail_damaged(fmt::format("{} ({})", text, code));
   }
 }
 

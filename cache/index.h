@@ -16,6 +16,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "base/json.h"
 
 namespace slipway::cache {
 
@@ -49,6 +50,8 @@ class Query {
   std::string text(int column) const;  ///< text or bytes as they are
   /// NULL is an unset digest. Throws IndexDamaged for anything that is not 32 bytes.
   Digest digest(int column) const;
+  /// Throws IndexDamaged for anything that is not JSON.
+  Json json(int column) const;
 
  private:
   friend class Database;
@@ -107,6 +110,8 @@ class Database {
   friend class Transaction;
   Query prepare(const char* sql);
   [[noreturn]] void fail_code(int code) const;
+  [[noreturn]] void fail_damaged(const std::string& problem) const;
+  bool has_room() const;
   /// Throws when another process has replaced the file since we opened it.
   void check_identity() const;
 

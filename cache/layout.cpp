@@ -32,6 +32,14 @@ std::string user_name(uid_t uid) {
                           : fmt::format("uid {}", uid);
 }
 
+[[noreturn]] void fail_unwritable(int error_number, const std::string& doing) {
+  try {
+    fail_errno_text(error_number, doing);
+  } catch (Error& error) {
+    throw error.set_hint("set SLIPWAY_HOME to a directory that can be written");
+  }
+}
+
 void check_owner(const fs::path& root, uid_t owner) {
   if (owner == geteuid()) return;
   throw Error(ExitCode::machine, fmt::format("the store {} belongs to {}, this is {}",
@@ -179,9 +187,13 @@ Layout open_layout(const fs::path& root) {
   Layout layout;
   layout.root = fs::absolute(root).lexically_normal();
   if (!layout.root.has_filename()) layout.root = layout.root.parent_path();
-  make_directories(layout.root.parent_path());
+  try {
+    make_directories(layout.root.parent_path());
+  } catch (Error& error) {
+    throw error.set_hint("set SLIPWAY_HOME to a directory that can be written");
+  }
   if (mkdir(layout.root.c_str(), 0700) != 0 && errno != EEXIST)
-    fail_errno("create the store {}", layout.root.string());
+    fail_unwritable(errno, "create the store " + layout.root.string());
   // Before it is opened: another user's 0700 would only say "Permission denied".
   struct stat info {};
   if (stat(layout.root.c_str(), &info) != 0) fail_errno("open the store {}", layout.root.string());
@@ -199,13 +211,8 @@ Layout open_layout(const fs::path& root) {
   if (layout.fresh) check_only_ours(layout);
   if ((info.st_mode & 07777) != 0700 && fchmod(layout.fd.get(), 0700) != 0)
     fail_errno("make {} private", layout.root.string());
-  if (faccessat(layout.fd.get(), ".", W_OK, AT_EACCESS) != 0) {
-    try {
-      fail_errno("write to the store {}", layout.root.string());
-    } catch (Error& error) {
-      throw error.set_hint("set SLIPWAY_HOME to a directory that can be written");
-    }
-  }
+  if (faccessat(layout.fd.get(), ".", W_OK, AT_EACCESS) != 0)
+    fail_unwritable(errno, "write to the store " + layout.root.string());
   try {
     make_contents(layout);
     load_key(layout);

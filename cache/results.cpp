@@ -62,7 +62,7 @@ std::optional<Result> Store::find_result(const Digest& key, Lease& lease) {
     result.content = row.digest(2);
     result.stdout_text = row.text(3);
     result.exit_code = static_cast<int>(row.integer(4));
-    result.extra = parse_json(row.text(5), "result", static_cast<int>(ExitCode::machine));
+    result.extra = row.json(5);
     result.trees = unpack_digests(row.text(6));
     last_use = row.integer(7);
   }

@@ -112,10 +112,6 @@ std::unique_ptr<Database> try_open(const fs::path& file, std::string& problem) {
   } catch (const IndexDamaged&) {
     problem = "was damaged";
     return nullptr;
-  } catch (const std::logic_error&) {
-    // "no such table": the pages read well and say something else.
-    problem = "was damaged";
-    return nullptr;
   }
   if (version == 0) {
     problem = "was empty";
@@ -136,6 +132,10 @@ void create_empty(const Store::State& state, const char* name) {
   if (fchmod(file.get(), 0600) != 0) fail_errno("chmod {}", name);
 }
 
+bool is_json(const std::string& text) {
+  return Json::accept(text);
+}
+
 // Settings and build records cannot be made again: each row that can still be read is kept.
 size_t salvage(const fs::path& damaged, Database& fresh) {
   size_t kept = 0;
@@ -143,18 +143,20 @@ size_t salvage(const fs::path& damaged, Database& fresh) {
     try {
       Database old(damaged);
       Query rows = old.query(select);
-      for (; rows.next(); ++kept) keep(rows);
+      while (rows.next()) keep(rows);
     } catch (const IndexDamaged&) {
       // What came before the damage stays.
-    } catch (const std::logic_error&) {
-      // The table itself is gone.
     }
   };
   each_row("SELECT area, name, value FROM named_values", [&](Query& row) {
+    if (!is_json(row.text(2))) return;
+    ++kept;
     fresh.run("INSERT OR REPLACE INTO named_values(area, name, value) VALUES(?, ?, ?)", row.text(0),
               row.text(1), row.text(2));
   });
   each_row("SELECT id, app, status, started_ms, finished_ms, detail FROM builds", [&](Query& row) {
+    if (!is_json(row.text(5))) return;
+    ++kept;
     fresh.run(
         "INSERT OR REPLACE INTO builds(id, app, status, started_ms, finished_ms, detail) "
         "VALUES(?, ?, ?, ?, ?, ?)",

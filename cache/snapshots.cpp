@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "base/files.h"
+#include "cache/gc.h"
 #include "cache/state.h"
 
 namespace slipway::cache {
@@ -210,12 +211,15 @@ std::vector<SnapshotId> Store::stale_snapshots() const {
 void Store::removed(const std::vector<SnapshotId>& snapshots) {
   if (snapshots.empty()) return;
   const Session index(*state_);
-  Transaction transaction(*index);
-  for (const SnapshotId id : snapshots)
-    // What could not be removed stays stale and is tried again.
-    if (!stat_at(state_->snapshots.get(), std::to_string(id)))
-      index->run("DELETE FROM snapshots WHERE id = ? AND state <> 1", id);
-  transaction.commit();
+  const auto delete_rows = [&] {
+    Transaction transaction(*index);
+    for (const SnapshotId id : snapshots)
+      // What could not be removed stays stale and is tried again.
+      if (!stat_at(state_->snapshots.get(), std::to_string(id)))
+        index->run("DELETE FROM snapshots WHERE id = ? AND state <> 1", id);
+    transaction.commit();
+  };
+  with_reserve(*state_, *index, delete_rows, {});
 }
 
 }  // namespace slipway::cache

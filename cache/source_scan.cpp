@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <system_error>
 #include <thread>
 
 #include "base/files.h"
@@ -102,7 +103,11 @@ void SourceHasher::run(const std::vector<size_t>& indexes) {
   const size_t threads = parallel ? std::min<size_t>(processors, indexes.size()) : 1;
   {
     std::vector<std::jthread> helpers;
-    for (size_t i = 1; i < threads; ++i) helpers.emplace_back([&] { work(indexes); });
+    try {
+      for (size_t i = 1; i < threads; ++i) helpers.emplace_back([&] { work(indexes); });
+    } catch (const std::system_error&) {
+      // No threads to spare on this machine: those that started do, or this one alone.
+    }
     work(indexes);
   }
   if (failure_) std::rethrow_exception(failure_);

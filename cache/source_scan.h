@@ -16,7 +16,8 @@ namespace slipway::cache {
 class Store;
 
 struct ScanOptions {
-  /// True = leave this entry (and all below it) out. Path relative to the root.
+  /// True = leave this entry (and all below it) out. Path relative to the root. Called from
+  /// several threads, by one at a time, in no order but parents first.
   std::function<bool(const std::string& path, bool is_directory)> ignored;
   Cancel* cancel = nullptr;
   /// Modes are normalised to 0644/0755 (+ links 0777) like git does, so that an umask does not
@@ -31,9 +32,12 @@ struct ScannedSource {
   uint64_t bytes_read = 0;
 };
 
-/// Scans `root` (an open directory). Links are recorded, never followed (threat 9); names of any
-/// bytes are kept. Throws Error(app_files) for what cannot be read or keeps changing under us
-/// ("file X changed while it was read").
+/// Scans `root` (an open directory; root_path names its stat cache and must be the same, absolute
+/// text each time). Links are recorded, never followed (threat 9); names of any bytes, paths of any
+/// length and trees of any depth are kept; the store itself is left out when it lies inside. A file
+/// touched less than 2 s before a scan is read again at the next one, because a later change may
+/// leave the same times. Throws Error(app_files) for what cannot be read or keeps changing under us
+/// ("file 'x' changed while it was read"); what changes only once is read again. Thread-safe.
 ScannedSource scan_source(Store& store, const std::string& root_path, int root,
                           const ScanOptions& options);
 

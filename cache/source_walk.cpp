@@ -14,6 +14,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "base/error.h"
@@ -99,7 +100,8 @@ class Walker {
 
  private:
   Folder* new_folder(std::string path);
-  void work();
+  void work(bool may_start_helpers);
+  void start_helpers();
   void walk(Folder& folder, std::string& buffer);
   std::vector<Item> read_names(int directory, const std::string& prefix, std::string& buffer);
   void add(Folder& folder, int directory, const std::string& prefix, const std::string& name);
@@ -123,7 +125,7 @@ class Walker {
 
 WalkedSource Walker::run() {
   Folder* root = new_folder("");
-  work();
+  work(true);
   helpers_.clear();
   if (failure_) std::rethrow_exception(failure_);
   return flatten(root);
@@ -137,16 +139,25 @@ Folder* Walker::new_folder(std::string path) {
   return folder;
 }
 
-void Walker::work() {
-  const bool first = helpers_.empty();
+// The caller holds the lock. A machine without threads to spare walks with one.
+void Walker::start_helpers() {
+  const size_t threads = std::min<size_t>(std::thread::hardware_concurrency(), threads_max);
+  try {
+    for (size_t i = 1; i < threads; ++i) helpers_.emplace_back([this] { work(false); });
+  } catch (const std::system_error&) {
+    return;
+  }
+}
+
+void Walker::work(bool may_start_helpers) {
   std::string buffer(listing_buffer, '\0');
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return failure_ || !waiting_.empty() || under_way_ == 0; });
     if (failure_ || waiting_.empty()) break;
-    if (first && helpers_.empty() && waiting_.size() >= helpers_from_folders) {
-      const size_t threads = std::min<size_t>(std::thread::hardware_concurrency(), threads_max);
-      for (size_t i = 1; i < threads; ++i) helpers_.emplace_back([this] { work(); });
+    if (may_start_helpers && waiting_.size() >= helpers_from_folders) {
+      may_start_helpers = false;
+      start_helpers();
     }
     Folder* folder = waiting_.back();
     waiting_.pop_back();

@@ -71,11 +71,21 @@ struct Lease::State {
   LeaseFile file;
 };
 
+/// Space set aside for the case of a full disk. They are apart because a build that opens the
+/// store must not use up what gc will need.
+enum class Reserve { open, gc };
+/// Gives it up; true when there was one.
+bool release_reserve(const Store::State& state, Reserve reserve);
+bool is_disk_full(const Store::State& state);
+/// Sets aside what is missing, as far as there is room.
+void ensure_reserves(const Store::State& state);
+
 /// Seconds since 1970.
 int64_t now_seconds();
 /// Last-use times younger than this are not written again.
 inline constexpr int64_t touch_interval_s = 3600;
 
+bool is_sha256(std::string_view text);
 /// Throws Error(outside) unless it is 64 lower-case hex digits: it becomes a file name (threat 19).
 void check_sha256(std::string_view sha256);
 

@@ -1,6 +1,8 @@
 #include "cache/store.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,6 +39,15 @@ void open_directories(Store::State& state) {
   state.stats = open_directory(state, "stat");
 }
 
+struct ReserveFile {
+  const char* name;
+  off_t size_bytes;
+};
+// What opening the index takes (its shared memory and the head of its log), and what gc does.
+constexpr ReserveFile reserve_files[] = {{"reserve.open", 128 << 10}, {"reserve.gc", 1 << 20}};
+constexpr off_t reserve_bytes_min = 64 << 10;
+constexpr uint64_t full_below_bytes = 512 << 10;
+
 void sweep(Store::State& state) {
   sweep_unlocked(state.tmp.get());
   {
@@ -51,16 +62,44 @@ void sweep(Store::State& state) {
 
 }  // namespace
 
+bool is_disk_full(const Store::State& state) {
+  struct statvfs info {};
+  return fstatvfs(state.layout.fd.get(), &info) == 0 &&
+         static_cast<uint64_t>(info.f_bavail) * info.f_frsize < full_below_bytes;
+}
+
+bool release_reserve(const Store::State& state, Reserve reserve) {
+  const char* name = reserve_files[static_cast<size_t>(reserve)].name;
+  return unlinkat(state.layout.fd.get(), name, 0) == 0;
+}
+
+void ensure_reserves(const Store::State& state) {
+  const int root = state.layout.fd.get();
+  for (const auto& [name, size_bytes] : reserve_files) {
+    if (stat_at(root, name)) continue;
+    const int fd = openat(root, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) continue;
+    const Fd file(fd);
+    // On a nearly full disk a smaller one is better than none.
+    off_t size = fchmod(fd, 0600) == 0 ? size_bytes : 0;
+    while (size >= reserve_bytes_min && posix_fallocate(fd, 0, size) != 0) size /= 2;
+    if (size < reserve_bytes_min) (void)unlinkat(root, name, 0);
+  }
+}
+
 int64_t now_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
+bool is_sha256(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 void check_sha256(std::string_view sha256) {
-  const bool good =
-      sha256.size() == 64 && sha256.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-  if (!good) fail(ExitCode::outside, "'{}' is not a SHA-256 digest", sha256.substr(0, 80));
+  if (!is_sha256(sha256))
+    fail(ExitCode::outside, "'{}' is not a SHA-256 digest", sha256.substr(0, 80));
 }
 
 Session::Session(Store::State& state, Gate gate) : state_(state), lock_(state.mutex) {
@@ -115,10 +154,16 @@ std::unique_ptr<Store> Store::open(const fs::path& root) {
   state->boot = read_boot_id();
   try {
     open_directories(*state);
-    open_index(*state);
+    try {
+      open_index(*state);
+    } catch (const Error&) {
+      if (!is_disk_full(*state) || !release_reserve(*state, Reserve::open)) throw;
+      open_index(*state);
+    }
     seal_layout(state->layout);
     discard_unsynced(*state);
     sweep(*state);
+    ensure_reserves(*state);
   } catch (Error& error) {
     throw error.add_context(fmt::format("opening the store {}", state->layout.root.string()));
   }

@@ -12,6 +12,7 @@
 //   caches/<id>       directories of cache mounts; likewise
 //   leases/<id>, locks/<name>   flock'ed files
 //   logs/<build>.log  full logs
+//   reserve.*         space given up when the disk is full, so that gc can still write
 //   stat/<hash>       stat caches, one a source root (stat_cache.h)
 //   tmp/              swept when no one holds its lock
 //
@@ -146,7 +147,7 @@ class BlobWriter {
 };
 
 /// Appends compressed chunks to a pack file of its own; they become visible by commit().
-/// Not thread-safe.
+/// Not thread-safe; must not outlive the store.
 class PackWriter {
  public:
   PackWriter(PackWriter&&) noexcept;
@@ -233,12 +234,13 @@ class Store {
   /// The directory snapshots/, for the worker.
   fs::path snapshots_dir() const;
   fs::path caches_dir() const;
-  /// syncfs and mark the snapshots committed so far as durable; once a build.
+  /// syncfs and mark the snapshots, results and ledgers committed so far as durable; once a build,
+  /// after its last put_result(). What lacks the mark is discarded when the machine has restarted.
   void sync();
 
   // --- results ---
   /// Touches the last-use time; everything the result names is put under the lease. Empty when
-  /// missing or when part of it is gone.
+  /// missing or when part of it (the layer, a parent, their directories, a listing) is gone.
   std::optional<Result> find_result(const Digest& key, Lease& lease);
   /// Stores under one or more keys (definition key, content key) with the ledger of `scope`.
   void put_result(const std::vector<Digest>& keys, const Result& result, const std::string& scope,

@@ -5,15 +5,13 @@
 namespace slipway::cache {
 namespace {
 
-constexpr int machine = static_cast<int>(ExitCode::machine);
-
 BuildRecord record_from(const Query& row) {
   return {.id = row.text(0),
           .app = row.text(1),
           .status = row.text(2),
           .started_ms = row.integer(3),
           .finished_ms = row.integer(4),
-          .detail = parse_json(row.text(5), "build record", machine)};
+          .detail = row.json(5)};
 }
 
 }  // namespace
@@ -31,7 +29,7 @@ std::optional<Json> Store::find_value(const std::string& area, const std::string
   Query row =
       index->query("SELECT value FROM named_values WHERE area = ? AND name = ?", area, name);
   if (!row.next()) return std::nullopt;
-  return parse_json(row.text(0), area + " " + name, machine);
+  return row.json(0);
 }
 
 std::vector<std::pair<std::string, Json>> Store::list_values(const std::string& area) const {
@@ -39,8 +37,7 @@ std::vector<std::pair<std::string, Json>> Store::list_values(const std::string& 
   std::vector<std::pair<std::string, Json>> values;
   Query rows =
       index->query("SELECT name, value FROM named_values WHERE area = ? ORDER BY name", area);
-  while (rows.next())
-    values.emplace_back(rows.text(0), parse_json(rows.text(1), area + " " + rows.text(0), machine));
+  while (rows.next()) values.emplace_back(rows.text(0), rows.json(1));
   return values;
 }
 

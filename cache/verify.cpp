@@ -55,7 +55,8 @@ void Verifier::verify_blobs() {
   {
     const Session index(state_);
     Query rows = index->query("SELECT sha256, size FROM blobs ORDER BY sha256");
-    while (rows.next()) blobs.emplace_back(rows.text(0), rows.number(1));
+    while (rows.next())
+      if (is_sha256(rows.text(0))) blobs.emplace_back(rows.text(0), rows.number(1));
   }
   std::string buffer(1 << 20, '\0');
   for (const auto& [sha256, size_bytes] : blobs) {

@@ -11,7 +11,7 @@
 namespace slipway::archive {
 namespace {
 
-constexpr size_t block_bytes = 256 << 10;
+constexpr size_t block_bytes = 64 << 10;
 // Padding is 10 KiB usually, a tape's record at most; what is longer is a bomb (threat 21).
 constexpr uint64_t following_max_bytes = 256 << 20;
 
@@ -62,10 +62,14 @@ ArchiveReader::ArchiveReader(int fd)
     decoder_ = make_decoder(input_);
     archive_read_set_read_callback(handle_.get(), read_decoded);
   }
-  if (archive_read_open1(handle_.get()) != ARCHIVE_OK) fail_damaged();
 }
 
 archive_entry* ArchiveReader::next(std::string& warning) {
+  if (!opened_) {
+    // Looks at the first blocks already, hence not before all is set.
+    opened_ = true;
+    if (archive_read_open1(handle_.get()) != ARCHIVE_OK) fail_damaged();
+  }
   archive_entry* entry = nullptr;
   const int status = archive_read_next_header(handle_.get(), &entry);
   rethrow();
@@ -93,8 +97,31 @@ uint64_t ArchiveReader::compressed_bytes() const {
   return decoder_ ? input_.consumed() : direct_read_bytes_;
 }
 
-uint64_t ArchiveReader::decoded_bytes() const {
-  return static_cast<uint64_t>(archive_filter_bytes(handle_.get(), 0));
+uint64_t ArchiveReader::header_position() const {
+  return static_cast<uint64_t>(archive_read_header_position(handle_.get()));
+}
+
+void ArchiveReader::track_positions() {
+  tracking_ = true;
+  if (!decoder_) return;
+  decoder_->on_decoded = [this](uint64_t decoded) {
+    if (marks_.empty() || marks_.back().decoded < decoded)
+      marks_.push_back({decoded, input_.consumed()});
+    else
+      marks_.back().compressed = input_.consumed();
+  };
+}
+
+uint64_t ArchiveReader::compressed_at(uint64_t decoded) {
+  SLIPWAY_CHECK(tracking_ && decoded >= passed_.decoded);
+  while (!marks_.empty() && marks_.front().decoded <= decoded) {
+    passed_ = marks_.front();
+    marks_.pop_front();
+  }
+  if (marks_.empty()) return passed_.compressed;
+  const Mark& next = marks_.front();
+  return passed_.compressed + (next.compressed - passed_.compressed) * (decoded - passed_.decoded) /
+                                  (next.decoded - passed_.decoded);
 }
 
 bool ArchiveReader::is_tar() const {

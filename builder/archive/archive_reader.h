@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -48,11 +49,18 @@ class ArchiveReader {
 
   /// Read from the descriptor so far (read-ahead not counted, zip: counted).
   uint64_t compressed_bytes() const;
-  /// Decoded so far: the end of the block or header read last.
-  uint64_t decoded_bytes() const;
+  /// Where the entry's headers start in the decoded stream; at the end: where the last one stopped.
+  uint64_t header_position() const;
+  /// Keeps what compressed_at() needs; before the first next(). Streams only.
+  void track_positions();
+  /// Compressed bytes that gave the first `decoded` bytes, interpolated within 4 KiB of them.
+  /// Asked with growing positions that were read already; what lies before is forgotten.
+  uint64_t compressed_at(uint64_t decoded);
   /// Known at the end: other bytes follow the compressed stream.
   bool trailing_garbage() const { return decoder_ && decoder_->trailing_garbage(); }
   bool is_tar() const;
+  /// False when the bytes were no gzip, bzip2, xz or zstd.
+  bool is_compressed() const { return decoder_ && decoder_->compressed(); }
 
  private:
   struct Deleter {
@@ -71,6 +79,12 @@ class ArchiveReader {
   std::unique_ptr<Decoder> decoder_;  // none: read from fd_ with seeking
   off_t base_ = 0;
   uint64_t direct_read_bytes_ = 0;
+  struct Mark {
+    uint64_t decoded = 0, compressed = 0;
+  };
+  bool opened_ = false, tracking_ = false;
+  Mark passed_;             // the last mark at or before the position asked last
+  std::deque<Mark> marks_;  // those after it
   std::unique_ptr<char[]> buffer_;
   std::exception_ptr failure_;
   std::unique_ptr<struct archive, Deleter> handle_;

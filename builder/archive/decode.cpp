@@ -13,6 +13,7 @@ namespace slipway::archive {
 namespace {
 
 constexpr size_t input_buffer_bytes = 256 << 10;
+constexpr size_t tracked_input_bytes = 4 << 10;
 constexpr std::string_view gzip_magic = "\x1f\x8b";
 constexpr std::string_view bzip2_magic = "BZh";
 constexpr std::string_view xz_magic(
@@ -28,11 +29,15 @@ class PlainDecoder : public Decoder {
     const std::string_view bytes = input_.available().substr(0, size);
     std::memcpy(out, bytes.data(), bytes.size());
     input_.consume(bytes.size());
+    decoded_ += bytes.size();
+    if (on_decoded) on_decoded(decoded_);
     return bytes.size();
   }
+  bool compressed() const override { return false; }
 
  private:
   InputFile& input_;
+  uint64_t decoded_ = 0;
 };
 
 class GzipDecoder : public Decoder {
@@ -48,7 +53,8 @@ class GzipDecoder : public Decoder {
     const uint32_t wanted = state_->avail_out;
     while (state_->avail_out == wanted) {
       if (state_->block_state == ISAL_BLOCK_FINISH && !next_member()) break;
-      const std::string_view bytes = input_.available();
+      std::string_view bytes = input_.available();
+      if (on_decoded) bytes = bytes.substr(0, tracked_input_bytes);
       // What the decoder took before may still give output without new input.
       state_->next_in =
           reinterpret_cast<uint8_t*>(const_cast<char*>(bytes.data()));  // ISA-L only reads it
@@ -58,11 +64,17 @@ class GzipDecoder : public Decoder {
       if (status == ISAL_NEED_DICT) fail(ExitCode::outside, "the gzip stream needs a dictionary");
       const size_t used = bytes.size() - state_->avail_in;
       input_.consume(used);
+      if (on_decoded && used > 0) {
+        // ISA-L decodes into a buffer of its own first.
+        const int pending = state_->tmp_out_valid - state_->tmp_out_processed;
+        on_decoded(decoded_ + (wanted - state_->avail_out) + static_cast<uint64_t>(pending));
+      }
       if (used > 0 || state_->avail_out < wanted || state_->block_state == ISAL_BLOCK_FINISH)
         continue;
       if (bytes.empty()) fail(ExitCode::outside, "the gzip stream ends early: it was cut short");
       fail(ExitCode::outside, "the gzip stream is damaged (no progress)");
     }
+    decoded_ += wanted - state_->avail_out;
     return wanted - state_->avail_out;
   }
 
@@ -106,6 +118,7 @@ class GzipDecoder : public Decoder {
 
   InputFile& input_;
   std::unique_ptr<inflate_state> state_;
+  uint64_t decoded_ = 0;
   bool ended_ = false, garbage_ = false;
 };
 
@@ -134,6 +147,8 @@ class FilterDecoder : public Decoder {
   size_t read(char* out, size_t size) override {
     const la_ssize_t count = archive_read_data(handle_.get(), out, size);
     if (count < 0) fail_damaged();
+    decoded_ += static_cast<uint64_t>(count);
+    if (on_decoded) on_decoded(decoded_);
     return static_cast<size_t>(count);
   }
 
@@ -154,6 +169,7 @@ class FilterDecoder : public Decoder {
   }
 
   InputFile& input_;
+  uint64_t decoded_ = 0;
   size_t handed_out_ = 0;
   std::unique_ptr<struct archive, ReaderDeleter> handle_;
 };

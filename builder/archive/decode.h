@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,6 +39,11 @@ class Decoder {
   virtual size_t read(char* out, size_t size) = 0;
   /// True when other bytes follow the compressed stream; known once read() gave 0.
   virtual bool trailing_garbage() const { return false; }
+  /// False for bytes that are passed on as they are.
+  virtual bool compressed() const { return true; }
+  /// Told how many bytes the input consumed so far has given, in steps of at most 4 KiB of input
+  /// (gzip; others in steps of a block). They may run ahead of what read() gave.
+  std::function<void(uint64_t decoded)> on_decoded;
 };
 
 /// Chooses by the first bytes.

@@ -18,13 +18,12 @@ std::function<int()> setup_run(CLI::App& app, Environment& environment) {
   app.add_option("TARGET", flags->request.target, "a slug file, or the name of a built app")
       ->required();
   app.add_option("COMMAND", flags->command,
-                 "a process type, a command in one word, or -- and a command in several");
+                 "a process type, a command quoted as one word, or -- and a command in several");
   app.add_option("--port", flags->port, "PORT for the web process (default: 5000 or the next free)");
   app.add_option("--stack", flags->request.stack, "stack to run on (default: the build's)");
   app.add_option("--network", flags->network, "host (default), open or none");
   flags->config.declare(app);
   flags->sandbox.declare(app, false);
-  app.positionals_at_end();
   return [flags, &environment] {
     build::RunRequest& request = flags->request;
     request.config = flags->config.parsed(nullptr);
@@ -33,7 +32,8 @@ std::function<int()> setup_run(CLI::App& app, Environment& environment) {
     request.network = parse_network(flags->network);
     if (flags->port != 0) request.port = flags->port;
     // RUN-5: several words become one shell text; their boundaries are kept.
-    if (flags->command.size() == 1) {
+    request.is_words = environment.had_double_dash();
+    if (flags->command.size() == 1 && !request.is_words) {
       request.command = flags->command[0];
     } else if (!flags->command.empty()) {
       std::vector<std::string> words;

@@ -26,8 +26,12 @@ class Environment {
   /// Adds the view `--progress NAME` asks for; ticks it while the command runs.
   void show_progress(const std::string& name, bool explain);
   void stop_progress();
+  /// The command line had "--": what follows is a command, whatever it looks like.
+  bool had_double_dash() const { return had_double_dash_; }
+  void note_double_dash() { had_double_dash_ = true; }
 
  private:
+  bool had_double_dash_ = false;
   struct State;
   std::unique_ptr<State> state_;
 };

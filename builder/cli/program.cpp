@@ -113,6 +113,8 @@ int dispatch(int argc, char** argv) {
     CLI::App app(command.help, "slipway " + std::string(command.name));
     Environment environment;
     const std::function<int()> work = command.setup(app, environment);
+    for (int i = 2; i < argc; ++i)
+      if (std::string_view(argv[i]) == "--") environment.note_double_dash();
     try {
       app.parse(argc - 1, argv + 1);
     } catch (const CLI::CallForHelp&) {

@@ -311,8 +311,10 @@ cache::Ledger Engine::State::ledger(Engine& engine, const NodeRef& node) {
   const auto add_source = [&](const NodeRef& source) {
     const auto known = identity(engine, source);
     const std::string label = node_title(*source);
+    const auto* local = std::get_if<graph::LocalOp>(&source->op());
     if (known->scan)
-      ledger.trees.emplace_back("file", options.store->put_tree(known->scan->tree));
+      ledger.trees.emplace_back(local->name == "source" ? "file" : local->name + " file",
+                                options.store->put_tree(known->scan->tree));
     ledger.items.push_back({label, known->text});
   };
   if (is_source(*node)) {

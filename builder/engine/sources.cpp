@@ -1,4 +1,6 @@
 // The graph's roots: images, directories, git commits and URLs become snapshots.
+#include <set>
+
 #include "base/files.h"
 #include "base/text.h"
 #include "engine/state.h"
@@ -17,6 +19,15 @@ bool is_commit(const std::string& ref) {
 std::string place(const std::string& prefix, const std::string& path) {
   if (prefix.empty()) return path;
   return path.empty() ? prefix : prefix + "/" + path;
+}
+
+void make_prefix(sandbox::CopyIn& copy, const std::string& prefix, const graph::Owner& owner) {
+  std::string made;
+  for (const std::string& part : split(prefix, '/')) {
+    if (part.empty()) continue;
+    made = place(made, part);
+    copy.directory(made, 0755, owner, 0);
+  }
 }
 
 bool same_content(const archive::TreeEntry& a, const archive::TreeEntry& b) {
@@ -118,12 +129,22 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
   const cache::SnapshotId target = store.allocate_snapshot(lease);
   const std::unique_ptr<sandbox::CopyIn> copy = sandbox_worker.copy_in(target);
   const Fd root = open_file(dir.path, O_RDONLY | O_DIRECTORY);
-  std::string made;
-  for (const std::string& part : split(op.prefix, '/')) {
-    if (part.empty()) continue;
-    made = place(made, part);
-    copy->directory(made, 0755, op.owner, 0);
-  }
+  make_prefix(*copy, op.prefix, op.owner);
+  // A layer holds the folders of what it changes, even those that did not change themselves.
+  std::set<std::string> folders;
+  const auto need_folders = [&](const std::string& path) {
+    for (size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+      const std::string folder = path.substr(0, slash);
+      if (!folders.insert(folder).second) continue;
+      const archive::TreeEntry* entry = tree.find(folder);
+      SLIPWAY_CHECK(entry != nullptr);
+      copy->directory(place(op.prefix, folder), entry->mode, op.owner, entry->mtime_ns);
+    }
+  };
+  const auto hide = [&](const std::string& path) {
+    need_folders(path);
+    copy->whiteout(place(op.prefix, path));
+  };
   uint64_t copied_bytes = 0, copied_files = 0;
   size_t old = 0;
   for (const archive::TreeEntry& entry : tree.entries) {
@@ -131,7 +152,7 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
     for (; old < before.entries.size() && before.entries[old].path < entry.path; ++old) {
       // A removed folder's whiteout hides its children too.
       const archive::TreeEntry& gone = before.entries[old];
-      copy->whiteout(place(op.prefix, gone.path));
+      hide(gone.path);
       if (gone.type == archive::EntryType::directory)
         while (old + 1 < before.entries.size() &&
                starts_with(before.entries[old + 1].path, gone.path + "/"))
@@ -143,9 +164,10 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
     if (known != nullptr && same_content(*known, entry)) continue;
     const std::string path = place(op.prefix, entry.path);
     ++copied_files;
+    need_folders(entry.path);
     switch (entry.type) {
       case archive::EntryType::directory:
-        if (known != nullptr && known->type != entry.type) copy->whiteout(path);
+        folders.insert(entry.path);
         copy->directory(path, entry.mode, op.owner, entry.mtime_ns);
         break;
       case archive::EntryType::symlink:
@@ -165,7 +187,7 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
   }
   for (; old < before.entries.size(); ++old) {
     const archive::TreeEntry& gone = before.entries[old];
-    copy->whiteout(place(op.prefix, gone.path));
+    hide(gone.path);
     if (gone.type == archive::EntryType::directory)
       while (old + 1 < before.entries.size() &&
              starts_with(before.entries[old + 1].path, gone.path + "/"))
@@ -270,12 +292,7 @@ cache::Result Engine::State::run_http(Engine& engine, const graph::HttpOp& op) {
     cache::Snapshot snapshot;
     snapshot.id = store.allocate_snapshot(lease);
     const auto copy = engine.worker().copy_in(snapshot.id);
-    std::string made;
-    for (const std::string& part : split(op.prefix, '/')) {
-      if (part.empty()) continue;
-      made = place(made, part);
-      copy->directory(made, 0755, op.owner, 0);
-    }
+    make_prefix(*copy, op.prefix, op.owner);
     archive::TreeEntry entry;
     entry.path = op.filename;
     entry.mode = 0600;

@@ -160,8 +160,10 @@ std::string checked_commit(const Json& result) {
 
 std::string Fetcher::git_resolve(const std::string& url, const std::string& ref) const {
   const TempDir scratch = TempDir::create("git", temp_dir);
-  const Json request = {
-      {"op", "git_resolve"}, {"url", url}, {"ref", ref}, {"scratch", scratch.path().string()}};
+  const Json request = {{"op", "git_resolve"},
+                        {"url", url},
+                        {"ref", ref},
+                        {"scratch", fs::absolute(scratch.path()).string()}};
   return checked_commit(Call(*this).run(request, -1));
 }
 
@@ -176,7 +178,7 @@ GitResult Fetcher::git(const GitRequest& request) const {
                         {"submodules", request.submodules},
                         {"keep_git_dir", request.keep_git_dir},
                         {"commit", request.commit},
-                        {"scratch", scratch.path().string()},
+                        {"scratch", fs::absolute(scratch.path()).string()},
                         {"output", tar.get()}};
   const Json result = Call(*this).run(message, tar.get());
   GitResult answer;

@@ -47,6 +47,7 @@ const char* special_name(mode_t mode) {
 struct FreshEntry {
   TreeEntry entry;
   SeenEntry seen;
+  const SeenEntry* before = nullptr;  ///< what the last scan saw under that path
   size_t layer = 0;
   bool several_names = false;
 };
@@ -65,7 +66,7 @@ class Scan {
  private:
   void add(const StackDir& parent, const StackName& found, const std::string& name,
            std::string path);
-  Tree merge(const Tree& lower) const;
+  Tree merge(const Tree& lower, const std::vector<FreshEntry*>& fresh_in_order) const;
 
   ScanState previous_, state_;
   // A deque: the hashing threads write into elements while more are added.
@@ -106,6 +107,7 @@ void Scan::add(const StackDir& parent, const StackName& found, const std::string
   }
   FreshEntry& fresh = fresh_.emplace_back();
   fresh.layer = level.layer;
+  fresh.before = previous_.find(path);
   TreeEntry& entry = fresh.entry;
   entry.path = std::move(path);
   entry.mode = info.st_mode & 07777;
@@ -131,7 +133,7 @@ void Scan::add(const StackDir& parent, const StackName& found, const std::string
   }
   entry.size = seen.size;
   fresh.several_names = info.st_nlink > 1;
-  const SeenEntry* known = previous_.find(entry.path);
+  const SeenEntry* known = fresh.before;
   if (known != nullptr && known->type == EntryType::file && known->inode == seen.inode &&
       known->size == seen.size && known->mtime_ns == seen.mtime_ns &&
       known->ctime_ns == seen.ctime_ns && seen.ctime_ns < previous_.trusted_before_ns) {
@@ -146,7 +148,7 @@ void Scan::add(const StackDir& parent, const StackName& found, const std::string
   }
 }
 
-Tree Scan::merge(const Tree& lower) const {
+Tree Scan::merge(const Tree& lower, const std::vector<FreshEntry*>& fresh_in_order) const {
   // Sorted paths keep what lies below a folder together: [folder + '/', folder + '0').
   const auto& below = lower.entries;
   std::vector<bool> gone(below.size(), false);
@@ -173,11 +175,11 @@ Tree Scan::merge(const Tree& lower) const {
   };
   // Names that share a file: lower groups by their number, fresh ones by layer and inode.
   std::map<std::pair<uint64_t, uint64_t>, std::vector<size_t>> groups;
-  for (const FreshEntry& fresh : fresh_) {
-    keep_until(&fresh.entry.path);
-    if (fresh.several_names)
-      groups[{fresh.layer + 1, fresh.seen.inode}].push_back(tree.entries.size());
-    tree.entries.push_back(fresh.entry);
+  for (FreshEntry* fresh : fresh_in_order) {
+    keep_until(&fresh->entry.path);
+    if (fresh->several_names)
+      groups[{fresh->layer + 1, fresh->seen.inode}].push_back(tree.entries.size());
+    tree.entries.push_back(std::move(fresh->entry));
   }
   keep_until(nullptr);
   for (size_t i = 0; i < tree.entries.size(); ++i)
@@ -209,20 +211,22 @@ bool written(const SeenEntry* before, const SeenEntry& now) {
 
 ScanResult Scan::finish(const Tree& lower) {
   pool_.finish();
-  std::sort(fresh_.begin(), fresh_.end(),
-            [](const FreshEntry& a, const FreshEntry& b) { return a.entry.path < b.entry.path; });
+  std::vector<FreshEntry*> in_order;
+  in_order.reserve(fresh_.size());
+  for (FreshEntry& fresh : fresh_) in_order.push_back(&fresh);
+  std::sort(in_order.begin(), in_order.end(),
+            [](const FreshEntry* a, const FreshEntry* b) { return a->entry.path < b->entry.path; });
   ScanResult result;
   state_.entries.reserve(fresh_.size());
-  for (FreshEntry& fresh : fresh_) {
-    fresh.seen.path = fresh.entry.path;
-    fresh.seen.type = fresh.entry.type;
-    fresh.seen.digest = fresh.entry.digest;
-    if (written(previous_.find(fresh.seen.path), fresh.seen))
-      result.changed.push_back(fresh.seen.path);
-    state_.entries.push_back(fresh.seen);
+  for (FreshEntry* fresh : in_order) {
+    fresh->seen.path = fresh->entry.path;
+    fresh->seen.type = fresh->entry.type;
+    fresh->seen.digest = fresh->entry.digest;
+    if (written(fresh->before, fresh->seen)) result.changed.push_back(fresh->seen.path);
+    state_.entries.push_back(fresh->seen);
   }
   result.state = serialize_state(state_);
-  result.tree = merge(lower);
+  result.tree = merge(lower, in_order);
   std::sort(warnings_.begin(), warnings_.end());
   result.warnings = std::move(warnings_);
   return result;

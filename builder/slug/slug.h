@@ -61,14 +61,21 @@ cache::Artifact write_slug(cache::Store& store, cache::Lease& lease, const SlugI
 inline constexpr uint64_t soft_limit_bytes = 300ULL << 20;
 inline constexpr uint64_t hard_limit_bytes = 500ULL << 20;
 
-/// What fills a slug; `slipway slug inspect`.
+/// What fills a slug; `slipway slug inspect`. Rows are sorted, the largest compressed first. A
+/// member's compressed size is its share of the compressed stream by position, headers included, so
+/// that folders add up to the whole (less the end marker).
 struct Inspection {
   struct Row {
     std::string name;
     uint64_t raw_bytes = 0, compressed_bytes = 0, files = 0;
   };
   uint64_t raw_bytes = 0, compressed_bytes = 0, files = 0;
-  std::vector<Row> folders, packages, buildpacks, largest, duplicates;
+  std::vector<Row> folders;     ///< by first folder; .heroku, .platform_tools, vendor by the second
+  std::vector<Row> packages;    ///< "npm lodash 4.17.21", "gem …", "wheel …", "hex …"
+  std::vector<Row> buildpacks;  ///< empty without manifest and writers
+  std::vector<Row> largest;     ///< the ten largest files
+  std::vector<Row>
+      duplicates;  ///< name = first copy, files = copies, bytes = those beyond the first
   std::map<std::string, std::string> process_types;  ///< from a Procfile inside, else manifest
   Json to_json() const;
 };

@@ -167,20 +167,21 @@ Json Stacks::make_build(engine::Engine& engine, const Definition& definition, co
 Json Stacks::make(engine::Engine& engine, const Definition& definition,
                   const std::string& variant) {
   const std::string what = fmt::format("making stack {} ({})", definition.name, variant);
+  if (variant == "build") {
+    const engine::ResolvedImage run =
+        resolve(engine, graph::ImageOp{"stack:" + definition.name + "/run", {}});
+    SLIPWAY_CHECK(!run.layers.empty());
+  }
   const auto started = steady_clock::now();
   stream_.step(fmt::format("Making the {} stack's {} root from Debian's packages (once)",
                            definition.name, variant));
   stream_.emit(report::Progress{0, what, 0, 0, false});
   Json made;
   try {
-    if (variant == "run") {
-      made = make_run(engine, definition);
-    } else {
-      const engine::ResolvedImage run =
-          resolve(engine, graph::ImageOp{"stack:" + definition.name + "/run", {}});
-      SLIPWAY_CHECK(!run.layers.empty());
-      made = make_build(engine, definition, *store_.find_value("stack", definition.name + "/run"));
-    }
+    made = variant == "run"
+               ? make_run(engine, definition)
+               : make_build(engine, definition,
+                            *store_.find_value("stack", definition.name + "/run"));
   } catch (Error& error) {
     throw error.add_context(what);
   }

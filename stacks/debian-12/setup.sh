@@ -41,7 +41,10 @@ setup::reproducible() {
   rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- /etc/.pwd.lock
   rm -f /var/lib/dbus/machine-id /etc/hostname
   : >/etc/machine-id
-  : >/etc/resolv.conf
+  # While the build root is made, the builder's own resolv.conf is mounted over ours, read-only.
+  if ! mountpoint -q /etc/resolv.conf; then
+    : >/etc/resolv.conf
+  fi
   install -d -m 0755 /var/lib/apt/lists/partial /var/cache/apt/archives/partial
   find /usr/lib/python3* /usr/share/python3 -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 }

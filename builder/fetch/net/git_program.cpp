@@ -158,6 +158,8 @@ Child GitProgram::start(const std::vector<std::string>& arguments, int stdin_fd,
   options.argv = {"git"};
   options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
   options.env = environment();
+  // Not where the user stands: a .git there could name programs to run.
+  options.cwd = "/";
   options.stdin_fd = stdin_fd;
   options.stdout_fd = stdout_fd;
   options.stderr_fd = stderr_fd;

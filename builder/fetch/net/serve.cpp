@@ -84,6 +84,8 @@ int fetch::fetch_main(int argc, char**) {
   const auto emit = [](const Json& message) {
     write_all(STDOUT_FILENO, dump_json(message) + "\n");
   };
+  // A connection or a reader that is gone is an error to report, not to die of.
+  signal(SIGPIPE, SIG_IGN);
   try {
     if (argc != 1)
       fail(ExitCode::usage,

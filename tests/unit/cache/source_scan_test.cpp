@@ -301,7 +301,7 @@ TEST_CASE_METHOD(Scan, "scan: files that come and go do not break it") {
     }
   });
   int failures = 0;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 5; ++i) {
     try {
       const size_t count = scan().tree.entries.size();
       CHECK(count >= 200);
@@ -313,7 +313,7 @@ TEST_CASE_METHOD(Scan, "scan: files that come and go do not break it") {
     }
   }
   stop = true;
-  CHECK(failures < 20);
+  CHECK(failures < 5);
 }
 
 TEST_CASE_METHOD(Scan, "open_scanned gives the file that was hashed or refuses") {
@@ -356,7 +356,7 @@ TEST_CASE_METHOD(Scan, "scan: cancel stops it") {
   CHECK_THROWS_AS(scan(), Interrupted);
 }
 
-TEST_CASE_METHOD(Scan, "scan: 20,000 unchanged files take well under 60 ms") {
+TEST_CASE_METHOD(Scan, "scan: 20000 unchanged files take well under 60 ms") {
   for (int folder = 0; folder < 400; ++folder) {
     const fs::path path = source / fmt::format("node_modules/package-{}/lib", folder);
     make_directories(path);

@@ -311,12 +311,16 @@ TEST_CASE("a second copy of a changed source stacks on the first and hides what 
   rig.write("same", "same");
   rig.write("dir/gone", "x");
   rig.write("change", "1");
+  rig.write("deep/er/file", "1");
+  rig.write("deep/er/gone", "1");
   const graph::NodeRef node = source_node();
   const auto solve = [&] {
     return rig.build([&](Engine& engine) { return engine.solve(node).result; });
   };
   const cache::Result first = solve();
   fs::remove_all(rig.source() / "dir");
+  rig.write("deep/er/file", "2");
+  fs::remove(rig.source() / "deep/er/gone");
   rig.write("change", "2");
   const cache::Result second = solve();
   const auto chain = rig.store->chain(second.snapshot);
@@ -327,5 +331,7 @@ TEST_CASE("a second copy of a changed source stacks on the first and hides what 
   CHECK_FALSE(fs::exists(layer / "same"));
   CHECK(fs::is_character_file(fs::symlink_status(layer / "dir")));
   const archive::Tree tree = rig.store->read_tree(second.trees.at(0));
-  REQUIRE(tree.entries.size() == 2);
+  REQUIRE(tree.entries.size() == 5);
+  CHECK(read_file(layer / "deep/er/file") == "2");
+  CHECK(fs::is_character_file(fs::symlink_status(layer / "deep/er/gone")));
 }

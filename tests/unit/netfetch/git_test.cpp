@@ -1,179 +1,10 @@
-#include <archive.h>
-#include <archive_entry.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-#include "base/error.h"
-#include "base/text.h"
-#include "fetch/fetcher.h"
-#include "netfetch/git_fetch.h"
+#include "netfetch/git_fixture.h"
 #include "netfetch/git_url.h"
-#include "netfetch/server.h"
 
 using namespace slipway;
 using namespace slipway::netfetch;
+using namespace slipway::test;
 using Catch::Matchers::Contains;
-
-namespace {
-
-const std::map<std::string, std::string> git_environment = {
-    {"PATH", std::getenv("PATH") != nullptr ? std::getenv("PATH") : "/usr/bin:/bin"},
-    {"HOME", "/nonexistent"},
-    {"GIT_CONFIG_NOSYSTEM", "1"},
-    {"GIT_AUTHOR_NAME", "A"},
-    {"GIT_AUTHOR_EMAIL", "a@example.com"},
-    {"GIT_COMMITTER_NAME", "A"},
-    {"GIT_COMMITTER_EMAIL", "a@example.com"},
-    {"GIT_AUTHOR_DATE", "1600000000 +0200"},
-    {"GIT_COMMITTER_DATE", "1600000000 +0200"}};
-
-/// A repository made with the real git.
-class Repository {
- public:
-  explicit Repository(fs::path path) : path_(std::move(path)) {
-    fs::create_directories(path_);
-    git({"init", "-q", "-b", "main"});
-  }
-  std::string git(std::vector<std::string> arguments, const std::string& input = {}) const {
-    RunOptions options;
-    options.argv = {"git", "-C", path_.string()};
-    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
-    options.env = git_environment;
-    options.input = input;
-    std::string out = run_ok(options).out;
-    while (!out.empty() && out.back() == '\n') out.pop_back();
-    return out;
-  }
-  void write(const std::string& name, const std::string& text, mode_t mode = 0644) const {
-    fs::create_directories((path_ / name).parent_path());
-    write_file_atomic(path_ / name, text, mode);
-  }
-  std::string commit(const std::string& message = "c") const {
-    git({"add", "-A"});
-    git({"commit", "-q", "--allow-empty", "-m", message});
-    return git({"rev-parse", "HEAD"});
-  }
-  std::string blob(const std::string& text) const {
-    return git({"hash-object", "-w", "--stdin"}, text);
-  }
-  /// A tree no git would write: entries are "mode name\0<raw id>".
-  std::string raw_tree(const std::vector<std::array<std::string, 3>>& entries) const {
-    std::string body;
-    for (const auto& [mode, name, id] : entries) {
-      body += mode + " " + name + std::string(1, '\0');
-      for (size_t i = 0; i < id.size(); i += 2)
-        body += static_cast<char>(std::stoi(id.substr(i, 2), nullptr, 16));
-    }
-    return git({"hash-object", "-w", "-t", "tree", "--literally", "--stdin"}, body);
-  }
-  std::string commit_tree(const std::string& tree) const {
-    const std::string id = git({"commit-tree", "-m", "hostile", tree});
-    git({"update-ref", "refs/heads/main", id});
-    return id;
-  }
-  /// A gitlink at `path`, with .gitmodules naming `url`.
-  void add_module(const std::string& path, const std::string& url, const std::string& id) const {
-    git({"update-index", "--add", "--cacheinfo", "160000," + id + "," + path});
-    git({"config", "-f", ".gitmodules", "submodule." + path + ".path", path});
-    git({"config", "-f", ".gitmodules", "submodule." + path + ".url", url});
-    git({"add", ".gitmodules"});
-    git({"commit", "-q", "-m", "module"});
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-struct Member {
-  mode_t mode = 0;
-  int64_t mtime = 0;
-  std::string content;  ///< or a link's text
-  bool operator==(const Member&) const = default;
-};
-using Members = std::map<std::string, Member>;
-
-Members read_tar(int fd) {
-  lseek(fd, 0, SEEK_SET);
-  const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
-  archive_read_support_format_tar(reader.get());
-  REQUIRE(archive_read_open_fd(reader.get(), fd, 65536) == ARCHIVE_OK);
-  Members members;
-  archive_entry* entry = nullptr;
-  int status;
-  while ((status = archive_read_next_header(reader.get(), &entry)) == ARCHIVE_OK) {
-    Member member{archive_entry_mode(entry), archive_entry_mtime(entry), {}};
-    if (const char* link = archive_entry_symlink(entry)) member.content = link;
-    std::string data(static_cast<size_t>(archive_entry_size(entry)), '\0');
-    REQUIRE(archive_read_data(reader.get(), data.data(), data.size()) ==
-            static_cast<la_ssize_t>(data.size()));
-    member.content += data;
-    const std::string path = archive_entry_pathname(entry);
-    REQUIRE(members.emplace(path, member).second);
-  }
-  REQUIRE(status == ARCHIVE_EOF);
-  return members;
-}
-
-std::vector<std::string> names(const Members& members) {
-  std::vector<std::string> list;
-  for (const auto& [name, member] : members) list.push_back(name);
-  return list;
-}
-
-struct Got {
-  FetchedCommit commit;
-  Members members;
-};
-
-Got get(const fetch::GitRequest& request) {
-  const TempDir scratch = TempDir::create("git-test");
-  const Fd output(memfd_create("tar", MFD_CLOEXEC));
-  Got got;
-  got.commit = fetch_git(request, scratch.path().string(), output.get(), {});
-  got.members = read_tar(output.get());
-  return got;
-}
-
-std::string resolve(const std::string& url, const std::string& ref) {
-  const TempDir scratch = TempDir::create("git-test");
-  return resolve_git(url, ref, scratch.path().string());
-}
-
-Error error_of(const fetch::GitRequest& request) {
-  try {
-    (void)get(request);
-  } catch (const Error& error) {
-    CHECK(error.code() == ExitCode::outside);
-    return error;
-  }
-  FAIL("no error for " << request.url << " " << request.ref);
-  throw std::logic_error("unreachable");
-}
-
-test::Server& server() {
-  static test::Server one;
-  return one;
-}
-
-/// A repository the test's server shows under /git/<name> and, with credentials, /private/<name>.
-Repository served(const std::string& name) {
-  return Repository(server().repos() / name);
-}
-
-struct Local {
-  TempDir temp = TempDir::create("git-test");
-  Repository repository{temp.path() / "r"};
-  std::string url() const { return repository.path().string(); }
-};
-
-}  // namespace
-
-#define NEEDS_SERVER()                                            \
-  if (!test::have_tools()) {                                      \
-    WARN("skipped: the test's server needs python3 and openssl"); \
-    return;                                                       \
-  }
 
 TEST_CASE("a tree comes with git's modes, links verbatim and the commit's time") {
   const Local local;
@@ -222,8 +53,8 @@ TEST_CASE("a ref is a branch with slashes, a tag, a full or short id (SRC-2)") {
   // A name that pretends to be an id must not win over the commit.
   r.git({"update-ref", "refs/heads/" + one, three});
 
-  for (const std::string& url :
-       {server().url("/git/refs"), r.path().string(), "file://" + r.path().string()}) {
+  CHECK(get({.url = "file://" + r.path().string(), .ref = "v1"}).commit.commit == one);
+  for (const std::string& url : {server().url("/git/refs"), r.path().string()}) {
     const std::vector<std::pair<std::string, std::string>> cases = {{"", three},
                                                                     {"main", three},
                                                                     {"archive/v250", two},
@@ -251,6 +82,21 @@ TEST_CASE("a ref is a branch with slashes, a tag, a full or short id (SRC-2)") {
     CHECK_THAT(error_of({.url = url, .ref = "abcdef0"}).cause(), Contains("'abcdef0'"));
     const std::string nowhere(40, 'e');
     CHECK_THAT(error_of({.url = url, .ref = nowhere}).cause(), Contains(nowhere));
+  }
+}
+
+TEST_CASE("repositories with SHA-256 ids are read alike") {
+  NEEDS_SERVER();
+  const Repository r = served("sha256", "sha256");
+  r.write("f", "old");
+  const std::string old = r.commit();
+  r.write("f", "new");
+  r.commit();
+  REQUIRE(old.size() == 64);
+  for (const std::string& ref : {old, old.substr(0, 12)}) {
+    const Got got = get({.url = server().url("/git/sha256"), .ref = ref});
+    CHECK(got.commit.commit == old);
+    CHECK(got.members.at("f").content == "old");
   }
 }
 
@@ -370,200 +216,6 @@ TEST_CASE("submodules are fetched at their commits, nested and by relative addre
         std::vector<std::string>{".gitmodules", "lib/", "lib/middle/", "top"});
   CHECK(names(get({.url = url, .subdir = "lib/middle/in\r"}).members) ==
         std::vector<std::string>{"deep"});
-}
-
-TEST_CASE("credentials follow submodules on the same origin only (threat 14)") {
-  NEEDS_SERVER();
-  const Repository module = served("secret-module"), app = served("secret-app"),
-                   leak = served("leaking-app");
-  module.write("m", "m");
-  const std::string id = module.commit();
-  app.write("a", "a");
-  app.commit();
-  app.add_module("m", "../secret-module", id);
-  const std::string with = server().url("/private/secret-app", "user:s3cret@");
-  CHECK(get({.url = with}).members.at("m/m").content == "m");
-  CHECK(resolve(with, "main") == app.git({"rev-parse", "HEAD"}));
-
-  leak.write("a", "a");
-  leak.commit();
-  leak.add_module("m", server().other_url("/private/secret-module"), id);
-  server().requests();
-  const Error error = error_of({.url = server().url("/private/leaking-app", "user:s3cret@")});
-  CHECK(error.context() == std::vector<std::string>{"submodule m"});
-  CHECK_THAT(error.hint(), Contains("private or does not exist"));
-  for (const Json& request : server().requests())
-    if (std::to_string(request["port"].get<int>()) != server().port())
-      CHECK(request["authorization"].is_null());
-
-  const Error denied = error_of({.url = server().url("/private/secret-app", "user:wr0ng-pass@")});
-  const std::string text = std::string(denied.what()) + denied.hint();
-  CHECK_THAT(text, Contains("fetch " + server().url("/private/secret-app") + ": ") &&
-                       !Contains("wr0ng-pass"));
-}
-
-TEST_CASE("submodules lead neither to this machine's files nor to helpers (threat 13)") {
-  NEEDS_SERVER();
-  const Local secret;
-  secret.repository.write("secret", "x");
-  const std::string id = secret.repository.commit();
-  const TempDir temp = TempDir::create("git-test");
-  const std::string canary = (temp.path() / "canary").string();
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {secret.url(), "path of this machine"},
-      {"file://" + secret.url(), "path of this machine"},
-      {"../../../../../../../../etc", "leaves its parent's server"},
-      {"ext::touch " + canary, "remote helpers"},
-      {"-oProxyCommand=touch " + canary, "begins with '-'"},
-      {"ssh://-oProxyCommand=touch/x", "not a sound URL"},
-      {"ftp://127.0.0.1/x", "only https, http, git, ssh and file"},
-      {"--upload-pack=touch " + canary, "begins with '-'"},
-  };
-  const GitAddress parent = parse_git_address("https://h/a/b");
-  for (const auto& [url, words] : cases) {
-    INFO(url);
-    CHECK_THROWS_WITH(submodule_address(parent, url), Contains(words));
-  }
-  for (const size_t number : {size_t{1}, size_t{3}}) {
-    const std::string name = "evil-module-" + std::to_string(number);
-    const Repository r = served(name);
-    r.write("f", "f");
-    r.commit();
-    r.add_module("m", cases[number].first, id);
-    const Error error = error_of({.url = server().url("/git/" + name)});
-    CHECK_THAT(error.cause(), Contains(cases[number].second));
-    CHECK(error.context() == std::vector<std::string>{"submodule m"});
-  }
-  // Beside a local repository as well.
-  const Local app;
-  app.repository.write("f", "f");
-  app.repository.commit();
-  app.repository.add_module("m", "../r", id);
-  CHECK_THAT(error_of({.url = app.url()}).cause(), Contains("path of this machine"));
-  app.repository.git({"config", "-f", ".gitmodules", "--remove-section", "submodule.m"});
-  app.repository.git({"add", ".gitmodules"});
-  app.repository.git({"commit", "-q", "-m", "x"});
-  CHECK_THAT(error_of({.url = app.url()}).cause(), Contains("names no address"));
-  CHECK_FALSE(fs::exists(canary));
-}
-
-TEST_CASE("what .gitmodules says about updating is not run") {
-  NEEDS_SERVER();
-  const Repository module = served("plain-module"), r = served("update-command");
-  module.write("m", "m");
-  const std::string id = module.commit();
-  const TempDir temp = TempDir::create("git-test");
-  r.write("f", "f");
-  r.commit();
-  r.add_module("m", "../plain-module", id);
-  r.git({"config", "-f", ".gitmodules", "submodule.m.update",
-         "!touch " + (temp.path() / "canary").string()});
-  r.git({"add", ".gitmodules"});
-  r.git({"commit", "-q", "-m", "x"});
-  CHECK(get({.url = server().url("/git/update-command")}).members.at("m/m").content == "m");
-  CHECK(fs::is_empty(temp.path()));
-}
-
-TEST_CASE("hostile trees are refused by name (threat 13)") {
-  const Local local;
-  const Repository& r = local.repository;
-  r.write("f", "f");
-  r.commit();
-  const std::string blob = r.blob("evil");
-  const std::string inner = r.raw_tree({{"100644", "config", blob}});
-  const std::string link = r.blob("/etc");
-  using Tree = std::vector<std::array<std::string, 3>>;
-  const std::vector<std::pair<Tree, std::string>> cases = {
-      {{{"40000", "..", inner}}, "'../config': not a sound path"},
-      {{{"40000", ".git", inner}}, "'.git' cannot be part of a tree"},
-      {{{"40000", ".GIT", inner}}, "'.git' cannot be part of a tree"},
-      {{{"100644", ".git", blob}}, "'.git' cannot be part of a tree"},
-      {{{"100644", "../x", blob}}, "'../x': not a sound path"},
-      {{{"100644", "/etc/x", blob}}, "not a sound path"},
-      {{{"100644", ".", blob}}, "not a sound path"},
-      {{{"100644", "twice", blob}, {"120000", "twice", link}}, "'twice' twice"},
-      {{{"120000", "a", link}, {"40000", "a", inner}}, "below something that is no folder"},
-      {{{"100644", std::string(300, 'n'), blob}}, "the name is too long"},
-      {{{"120000", "a", r.blob(std::string(5000, 'l'))}}, "'a' is too long"},
-      {{{"120000", "a", r.blob(std::string("x\0y", 3))}}, "points nowhere"},
-      {{{"160000", "m", std::string(40, '1')}, {"120000", ".gitmodules", link}},
-       ".gitmodules is not a file"},
-  };
-  for (const auto& [tree, words] : cases) {
-    INFO(words);
-    r.commit_tree(r.raw_tree(tree));
-    CHECK_THAT(error_of({.url = local.url()}).cause(), Contains(words));
-  }
-  // A carriage return is only a strange name.
-  r.commit_tree(r.raw_tree({{"100644", "cr\r", blob}}));
-  CHECK(get({.url = local.url()}).members.at("cr\r").content == "evil");
-}
-
-TEST_CASE("a few objects that describe endless files do not fill the disk (threat 21)") {
-  const Local local;
-  const Repository& r = local.repository;
-  std::string tree = r.raw_tree({{"100644", "f", r.blob("x")}});
-  for (int level = 0; level < 8; ++level) {
-    std::vector<std::array<std::string, 3>> entries;
-    for (int i = 0; i < 10; ++i) entries.push_back({"40000", std::to_string(i), tree});
-    tree = r.raw_tree(entries);
-  }
-  r.commit_tree(tree);
-  CHECK_THAT(error_of({.url = local.url()}).cause(), Contains("more than 1000000 files"));
-}
-
-TEST_CASE("a damaged repository is an error, not half a tree") {
-  const Local local;
-  const Repository& r = local.repository;
-  r.write("a", "a");
-  r.write("b", "b");
-  r.commit();
-  const std::string id = r.git({"rev-parse", "HEAD:b"});
-  fs::remove(r.path() / ".git/objects" / id.substr(0, 2) / id.substr(2));
-  CHECK_THAT(error_of({.url = local.url()}).cause(), Contains("the repository is damaged"));
-}
-
-TEST_CASE("a local repository's own settings run nothing") {
-  const Local local;
-  const Repository& r = local.repository;
-  r.write("f", "f");
-  r.commit();
-  const TempDir temp = TempDir::create("git-test");
-  const std::string touch = "touch " + (temp.path() / "canary").string();
-  for (const std::string key : {"core.fsmonitor", "core.sshCommand", "core.pager", "core.gitProxy",
-                                "core.alternateRefsCommand", "filter.x.smudge", "diff.external",
-                                "uploadpack.packObjectsHook", "alias.ls-tree"})
-    r.git({"config", key, touch});
-  write_file_atomic(r.path() / ".git/hooks/post-checkout", "#!/bin/sh\n" + touch + "\n", 0755);
-  CHECK(get({.url = local.url()}).members.at("f").content == "f");
-  CHECK(get({.url = local.url(), .keep_git_dir = true}).members.at("f").content == "f");
-  CHECK(fs::is_empty(temp.path()));
-}
-
-TEST_CASE("addresses and refs that are options or other transports are refused") {
-  const TempDir temp = TempDir::create("git-test");
-  const std::string canary = (temp.path() / "canary").string();
-  for (const std::string& url : std::vector<std::string>{
-           "--upload-pack=touch " + canary, "-x", "ext::sh -c 'touch " + canary + "'",
-           std::string("fd::17"), std::string("transport::https://h/x"), std::string("ftp://h/x"),
-           std::string("ssh://-oProxyCommand=touch/x"), std::string("ssh://-l@h/x"),
-           std::string("ssh://h/-x"), std::string("git@-host:x"), std::string("-git@host:x"),
-           std::string("git@host:-x"), std::string("https://h/x\ny"), std::string("https:///x"),
-           std::string("https://user:a%0ahost=evil@h/x"), std::string(""),
-           std::string("https://h")}) {
-    INFO(url);
-    CHECK_THAT(error_of({.url = url}).cause(), Contains("is not fetched"));
-  }
-  const Local local;
-  local.repository.write("f", "f");
-  local.repository.commit();
-  for (const std::string ref : {"--upload-pack=x", "-x", "a b", "a..b", "HEAD~1", "main^{tree}",
-                                "main:f", "@{-1}", "a\nb", "*", "/x", "x/", "refs/heads/*"}) {
-    INFO(ref);
-    CHECK_THAT(error_of({.url = local.url(), .ref = ref}).cause(),
-               Contains("is not the name of a branch, tag or commit"));
-  }
-  CHECK_FALSE(fs::exists(canary));
 }
 
 TEST_CASE("addresses are understood as git understands them") {

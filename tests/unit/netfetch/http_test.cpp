@@ -55,12 +55,6 @@ Error error_of(const fetch::HttpRequest& request) {
 
 }  // namespace
 
-#define NEEDS_SERVER()                                            \
-  if (!test::have_tools()) {                                      \
-    WARN("skipped: the test's server needs python3 and openssl"); \
-    return;                                                       \
-  }
-
 TEST_CASE("a download is complete and described") {
   NEEDS_SERVER();
   const Got got = get(server().url("/file?token=abc"));

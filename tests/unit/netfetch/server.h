@@ -208,3 +208,9 @@ inline bool have_tools() {
 }
 
 }  // namespace slipway::test
+
+#define NEEDS_SERVER()                                            \
+  if (!slipway::test::have_tools()) {                             \
+    WARN("skipped: the test's server needs python3 and openssl"); \
+    return;                                                       \
+  }

@@ -59,7 +59,7 @@ class Terminal {
 TEST_CASE("tty view: the status line stays below what scrolls and is gone at the end") {
   Terminal terminal(60, 6);
   if (!terminal.works()) {
-    WARN("no pseudo terminals here");
+    WARN("skipped: no pseudo terminals here");
     return;
   }
   const HandClock clock;
@@ -107,7 +107,7 @@ TEST_CASE("tty view: the status line stays below what scrolls and is gone at the
 TEST_CASE("tty view: a resized window gets a status line that fits, a tiny one none") {
   Terminal terminal(60, 6);
   if (!terminal.works()) {
-    WARN("no pseudo terminals here");
+    WARN("skipped: no pseudo terminals here");
     return;
   }
   const HandClock clock;
@@ -125,7 +125,7 @@ TEST_CASE("tty view: a resized window gets a status line that fits, a tiny one n
 TEST_CASE("tty view: a terminal that went away drops the view, the build goes on") {
   auto terminal = std::make_unique<Terminal>(60, 6);
   if (!terminal->works()) {
-    WARN("no pseudo terminals here");
+    WARN("skipped: no pseudo terminals here");
     return;
   }
   const Fd kept(dup(terminal->fd()));
