@@ -457,7 +457,8 @@ BuildOutcome AppBuild::build() {
   Json about = outcome.manifest.to_json();
   about["writers"] = facts.writers;
   session_.store.put_value("slug", artifact.sha256, about);
-  session_.store.sync();
+  // Nothing ran, nothing to make durable: syncfs would wait for everybody else's writes.
+  if (plan_.engine->worker_started()) session_.store.sync();
   outcome.duration = duration_cast<milliseconds>(steady_clock::now() - started);
 
   report::BuildFinished finished;
