@@ -91,7 +91,8 @@ void write_outputs(cache::Store& store, const BuildRequest& request, const Build
 
 std::string next_command(const BuildRequest& request, const BuildOutcome& outcome) {
   std::string command = "slipway run ";
-  command += request.slug && *request.slug != "-" ? shell_quote(request.slug->string()) : outcome.app;
+  command +=
+      request.slug && *request.slug != "-" ? shell_quote(request.slug->string()) : outcome.app;
   if (outcome.manifest.process_types.contains("web"))
     command += " web";
   else if (!outcome.manifest.process_types.empty())

@@ -110,7 +110,8 @@ Target app_target(cache::Store& store, cache::Lease& lease, const std::string& n
   target.path = newest->at("path").get<std::string>();
   lease.protect_snapshot(target.snapshot);
   if (!store.find_snapshot(target.snapshot))
-    throw Error(ExitCode::machine, fmt::format("the last build of {} is no longer in the store", name))
+    throw Error(ExitCode::machine,
+                fmt::format("the last build of {} is no longer in the store", name))
         .set_hint("build it again");
   target.tree = store.read_tree(Digest::from_hex(newest->at("tree").get<std::string>()));
   take_manifest(target, newest->at("manifest"));
@@ -215,8 +216,7 @@ int run_app(const Session& session, const RunRequest& request) {
 
   if (target.types.empty() && target.tree.find("Procfile") != nullptr) {
     // A slug of somebody else's: its Procfile is all there is to know.
-    const auto reader =
-        engine.worker().read_tree({0, store.chain(target.snapshot)}, target.path);
+    const auto reader = engine.worker().read_tree({0, store.chain(target.snapshot)}, target.path);
     target.types =
         source::parse_procfile(read_all(reader->open({"Procfile"}).at(0).get(), 1 << 20)).types;
   }

@@ -103,8 +103,9 @@ std::function<int()> setup_detect(CLI::App& app, Environment& environment) {
     Json list = Json::array();
     for (const auto& row : outcome.rows) {
       any = any || row.detected;
-      const std::string_view first = trim(std::string_view(row.output).substr(
-          0, std::min(row.output.size(), row.output.find('\n'))));
+      const std::string_view first =
+          trim(std::string_view(row.output)
+                   .substr(0, std::min(row.output.size(), row.output.find('\n'))));
       rows.push_back({row.buildpack, row.detected ? "yes" : "no",
                       row.detected ? row.name : std::string(first)});
       list.push_back({{"buildpack", row.buildpack},

@@ -5,7 +5,9 @@ using namespace slipway::buildpack;
 
 namespace {
 
-graph::NodeRef local(const std::string& name) { return graph::Node::make(graph::LocalOp{name}); }
+graph::NodeRef local(const std::string& name) {
+  return graph::Node::make(graph::LocalOp{name});
+}
 
 PipelineSpec two_packs() {
   PipelineSpec spec;
