@@ -69,9 +69,13 @@ graph::ExecOp script_step(const PipelineSpec& spec, const std::string& script,
   return op;
 }
 
-// cwd first, by absolute path (CMP-3); `exec` leaves no shell between us and the script.
+// cwd first, by absolute path (CMP-3). Not with `exec`: the first process of a pid namespace cannot
+// kill itself and ignores signals it does not handle, and a script must die of `kill -9 $$`
+// (CMP-4). The shell above the script would tell of such a death on stderr, which is the
+// transcript.
 std::string enter_and_run(const std::string& dir, const std::string& script) {
-  return fmt::format("cd {} && exec {}/bin/{} \"$@\"", shell_quote(dir), shell_quote(dir), script);
+  return fmt::format("cd {} && exec 9>&2 2>/dev/null && {}/bin/{} \"$@\" 2>&9 9>&-; exit $?",
+                     shell_quote(dir), shell_quote(dir), script);
 }
 
 graph::NodeRef detect_step(const PipelineSpec& spec, size_t unit, const graph::NodeRef& before) {

@@ -25,6 +25,7 @@ struct BuildFlags {
                     "buildpack to use, in order: built-in name, ns/name, URL[#ref] or folder")
         ->type_name("PACK")
         ->expected(1)
+        ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     command.add_option("--stack", request.stack, "stack to build on (`slipway stack ls`)");
     command.add_option("--present", request.present, "STACK value shown to buildpacks");
