@@ -32,6 +32,9 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
 
 std::string ExitStatus::to_string() const {
   if (signal != 0) return fmt::format("killed by signal {} ({})", signal, strsignal(signal));
+  // Shells and container runtimes tell a signal this way.
+  if (code > 128 && code < 128 + NSIG / 2)
+    return fmt::format("exit {} (128 + signal {}: {})", code, code - 128, strsignal(code - 128));
   return fmt::format("exit {}", code);
 }
 

@@ -249,8 +249,10 @@ PipelineFacts AppBuild::run_pipeline(const buildpack::Pipeline& pipeline) {
     if (!complaint.empty()) out().emit(report::Output{0, complaint});
     out().plain("");
     out().error(fmt::format("bin/release of {} failed (exit {})", last, release.result.exit_code));
-    reject(Error(ExitCode::build_failed, fmt::format("bin/release of {} failed (exit {})", last,
-                                                     release.result.exit_code)));
+    reject(Error(ExitCode::build_failed,
+                 fmt::format("bin/release of {} failed (exit {})", last, release.result.exit_code))
+               .set_hint("a pack without defaults prints nothing and exits 0; the full log is in " +
+                         session_.store.log_path(record_.id()).string()));
   }
   if (!complaint.empty()) out().emit(report::Output{0, complaint});
   try {
@@ -439,7 +441,17 @@ BuildOutcome AppBuild::build() {
   outcome.artifact = artifact;
   outcome.snapshot = sealed.snapshot;
   outcome.manifest = make_manifest(facts, types, artifact, time);
-  write_outputs(session_.store, request_, outcome);
+  try {
+    write_outputs(session_.store, request_, outcome);
+  } catch (const Error& error) {
+    // A damaged part of the store is met here and dropped, the artifact with it: compressed again,
+    // the same bytes. What went to stdout cannot be taken back.
+    const bool dropped = !session_.store.find_artifact(artifact.id, plan_.engine->lease());
+    if (!dropped || request_.slug == "-") throw;
+    out().warning(error.cause() + "; compressing it anew");
+    (void)make_slug(sealed, time);
+    write_outputs(session_.store, request_, outcome);
+  }
 
   if (plan_.selection.origin == source::Selection::Origin::detection)
     plan_.state.buildpacks = {plan_.spec.units[0].display};  // SRC-13: pinned

@@ -79,7 +79,8 @@ void write_outputs(cache::Store& store, const BuildRequest& request, const Build
       store.write_artifact(outcome.artifact, file.fd());
       file.commit();
     } catch (Error& error) {
-      throw error.add_context("writing the slug to " + request.slug->string());
+      throw error.add_context("writing the slug to " + request.slug->string())
+          .set_hint("--slug names a file in a folder that exists and can be written");
     }
   }
   if (request.metadata_file) {

@@ -24,9 +24,7 @@ struct BuildFlags {
         .add_option("-b,--buildpack", request.buildpacks,
                     "buildpack to use, in order: built-in name, ns/name, URL[#ref] or folder")
         ->type_name("PACK")
-        ->expected(1)
-        ->allow_extra_args(false)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        ->allow_extra_args(false);
     command.add_option("--stack", request.stack, "stack to build on (`slipway stack ls`)");
     command.add_option("--present", request.present, "STACK value shown to buildpacks");
     command.add_option("--network", network, "none, open or host");
