@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# Small buildpacks and quick builds for the scripts that check the buildpack contract. Sourced after
+# lib.sh; tests/e2e scripts only.
+
+# A folder for packs beside the app's, made on first use.
+packs_folder() { printf '%s/packs' "$test_state"; }
+
+# pack NAME [DETECTED] <COMPILE: a pack whose detect says DETECTED (default: NAME) and whose bin/compile
+# is the text on stdin below a strict head, with $build, $cache and $env set. Sets $pack to its folder.
+pack() {
+  pack=$(packs_folder)/$1
+  mkdir -p "$pack/bin"
+  detect_script "$pack" "echo '${2-$1}'"
+  {
+    printf '#!/bin/bash\nset -e\nbuild=$1 cache=$2 env=$3\n'
+    cat
+  } >"$pack/bin/compile"
+  chmod 755 "$pack/bin/compile"
+}
+
+# detect_script PACK BODY, release_script PACK BODY
+detect_script() { write_script "$1/bin/detect" "$2"; }
+release_script() { write_script "$1/bin/release" "$2"; }
+
+write_script() {
+  printf '#!/bin/bash\n%s\n' "$2" >"$1"
+  chmod 755 "$1"
+}
+
+# build ARGUMENT…: the app in the current folder, on this machine's own root, transcript on stderr.
+build() { slipway build . --stack host --network none --progress heroku "$@"; }
+
+# built_with PACK… [-- ARGUMENT…]: a build that must succeed; its transcript is the file $err.
+built_with() {
+  local packs=()
+  while [[ $# -gt 0 && $1 != -- ]]; do
+    packs+=(-b "$1")
+    shift
+  done
+  if [[ $# -gt 0 ]]; then shift; fi
+  expect_exit 0 build "${packs[@]}" "$@"
+}
+
+# line_after FILE TEXT: the line that follows the one that is TEXT.
+line_after() { grep -a -A 1 -x -F -e "$2" "$1" | tail -n 1; }
+
+# json FILE EXPRESSION: what jq makes of it, raw.
+json() { jq -r "$2" "$1"; }
+
+# stands_before FILE FIRST SECOND: both texts stand in the file, in that order.
+stands_before() {
+  contains "$1" "$2"
+  contains "$1" "$3"
+  local whole
+  whole=$(cat "$1")
+  if [[ ${whole%%"$2"*} == *"$3"* ]]; then fail "'$3' stands before '$2' in $1"; fi
+}
