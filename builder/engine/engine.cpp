@@ -104,6 +104,8 @@ sandbox::Workspace Engine::stack_of(const cache::Result& result) const {
 }
 
 void Engine::sweep() {
+  // The workspace's upper layer is this build's own: unclaimed, it is stale.
+  state_->lease = state_->options.store->lease();
   const std::vector<cache::SnapshotId> stale = state_->options.store->stale_snapshots();
   if (stale.empty()) return;
   worker().remove(stale);

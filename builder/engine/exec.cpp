@@ -149,6 +149,11 @@ Engine::State::StepOutcome Engine::State::run_command(Engine& engine, const grap
       options.stream->emit(report::Output{step, std::string(piece)});
     }
   };
+  struct Slot {
+    std::counting_semaphore<>& slots;
+    explicit Slot(std::counting_semaphore<>& all) : slots(all) { slots.acquire(); }
+    ~Slot() { slots.release(); }
+  } const slot(slots);
   outcome.exec = engine.worker().exec(spec, io, *options.cancel);
   return outcome;
 }

@@ -87,9 +87,9 @@ std::string clean_path(const std::string& base, const std::string& path) {
 }  // namespace
 
 Fd clone_tree(int fd, bool recursive, const MountFlags& flags) {
-  Fd tree(static_cast<int>(
-      syscall(SYS_open_tree, fd, "",
-              AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0))));
+  Fd tree(static_cast<int>(syscall(
+      SYS_open_tree, fd, "",
+      AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0))));
   if (!tree) fail_errno("open_tree {}", path_of(fd));
   set_mount_flags(tree.get(), recursive, flags);
   return tree;

@@ -18,7 +18,9 @@ namespace {
 constexpr const char* value_area = "sandbox";
 constexpr const char* value_name = "plain places";
 
-std::string full_mark(SnapshotId id) { return fmt::format("{}/full", id); }
+std::string full_mark(SnapshotId id) {
+  return fmt::format("{}/full", id);
+}
 
 /// Renames, or copies and removes when source and target lie on different filesystems.
 void move_tree(int from, const std::string& source, int to, const std::string& target) {
@@ -53,8 +55,8 @@ void move_tree(int from, const std::string& source, int to, const std::string& t
   Error error(ExitCode::machine, fmt::format("--isolation=none needs {} for itself: {}", place,
                                              std::strerror(error_number)));
   if (error_number == EEXIST)
-    throw error.set_hint(fmt::format(
-        "another build may be using it; if not, remove it: rm -r {}", shell_quote(place)));
+    throw error.set_hint(fmt::format("another build may be using it; if not, remove it: rm -r {}",
+                                     shell_quote(place)));
   throw error.set_hint(fmt::format("sudo install -d -o \"$(id -un)\" {}", shell_quote(place)));
 }
 
