@@ -40,8 +40,9 @@ struct Engine::State {
   explicit State(Options given)
       : options(std::move(given)),
         lease(options.store->lease()),
-        slots(options.jobs > 0 ? options.jobs
-                               : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))),
+        slots(options.jobs > 0
+                  ? options.jobs
+                  : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))),
         single_id(options.isolation != sandbox::Isolation::none &&
                   sandbox::plan_ids(options.store->id_base()).single_id()) {}
 

@@ -163,7 +163,7 @@ Fd MountPoints::prepare(const std::string& path, bool directory, uint32_t mode,
     if (errno != ENOENT) fail_errno("mount point {}", path);
     std::string parent_path, name;
     split_last(wanted, parent_path, name);
-    const Fd above = prepare(parent_path, true);
+    const Fd above = prepare(parent_path, true, 0755, owner);
     // A real descriptor: mkdirat and friends do not take every O_PATH one on old kernels.
     Fd parent = open_at(above.get(), ".", O_RDONLY | O_DIRECTORY);
     const auto info = stat_at(parent.get(), name);

@@ -180,11 +180,12 @@ void PlainPlaces::claim(const std::string& place) {
 }
 
 void PlainPlaces::place_files(const StepMount& mount) {
-  if (mount.kind == StepMount::Kind::tmpfs && is_empty_directory(mount.dest)) {
+  // An empty folder is a mount point that the workspace brought along: filled, and emptied again.
+  if (is_empty_directory(mount.dest))
     moved_.push_back({mount.dest, -1, {}, true});
-    return;
-  }
-  claim(mount.dest);
+  else
+    claim(mount.dest);
+  if (mount.kind == StepMount::Kind::tmpfs) return;
   const Fd folder = open_file(mount.dest, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   for (const auto& [name, text] : mount.files) {
     if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
