@@ -55,18 +55,19 @@ test_a_changed_stack_keeps_the_cache() {
 
 # CACHE-4
 test_purge_keeps_only_vendor_heroku() {
-  pack filler <<<'ls -A "$cache" "$cache/vendor" "$cache/vendor/heroku" 2>/dev/null | tr "\n" " "; echo; mkdir -p "$cache/vendor/heroku" "$cache/vendor/bundle"; echo s >"$cache/vendor/heroku/secret"; touch "$cache/top"'
+  pack filler <<'E'
+find "$cache" -type f -printf 'left %P\n'
+mkdir -p "$cache/vendor/heroku" "$cache/vendor/bundle"
+touch "$cache/vendor/heroku/secret" "$cache/vendor/bundle/gem" "$cache/top"
+E
   built_with "$pack" -- --app purged
   expect_exit 0 slipway cache purge purged
   built_with "$pack" -- --app purged --no-cache
-  contains "$err" secret
-  lacks "$err" bundle
-  lacks "$err" 'top'
+  equal "$(grep '^left' "$err")" 'left vendor/heroku/secret'
 }
 
 # CACHE-5
 test_modes_links_times_and_read_only_trees_come_back() {
-  local names=$'plain; \xff\xfe odd;'
   pack odd <<'E'
 show() {
   cd "$cache"
@@ -77,7 +78,7 @@ if [ -e "$cache/tree" ]; then
   echo found
   show
   # The next build replaces what was read-only, as a pack does.
-  chmod -R u+w "$cache/tree" && rm -rf "$cache/tree" && echo removed
+  chmod -R u+w "$cache/tree" && rm -rf "${cache:?}"/* && echo removed
   exit 0
 fi
 mkdir -p "$cache/tree/sub" "$cache/private"
@@ -103,7 +104,6 @@ E
   contains "$err" 'removed'
   built_with "$pack" -- --app odd --no-cache
   lacks "$err" found
-  : "$names"
 }
 
 # Nothing changed: the same slug, no pack runs, no process but ours is started.

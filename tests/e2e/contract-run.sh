@@ -89,13 +89,13 @@ web: trap 'echo got TERM; exit 7' TERM; echo up; while :; do sleep 0.1; done
 child: bash -c 'trap "echo child got INT; exit 8" INT; echo up; while :; do sleep 0.1; done'; exit $?
 plain: echo up; exec sleep 1000
 E
-  background slipway run "$slug" web
+  background "$house/slipway" run "$slug" web
   within 15 grep -q up "$background_log"
   kill -TERM "$pid"
   wait "$pid" || status=$?
   contains "$background_log" 'got TERM'
   equal "$status" 7
-  background slipway run "$slug" child
+  background "$house/slipway" run "$slug" child
   within 15 grep -q up "$background_log"
   kill -INT "$pid"
   status=0
@@ -103,7 +103,7 @@ E
   contains "$background_log" 'child got INT'
   equal "$status" 8
   # One that handles nothing dies of it.
-  background slipway run "$slug" plain
+  background "$house/slipway" run "$slug" plain
   within 15 grep -q up "$background_log"
   kill -TERM "$pid"
   status=0
