@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The samples, for real: built on the debian-12 stack with packages from the ordinary mirrors and
 # registries, started, and asked over HTTP.
+# shellcheck disable=SC2016
+# shellcheck source=tests/e2e/lib.sh
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 # One store for the whole test: the stack is made once. Both samples are tested in it.
