@@ -115,8 +115,9 @@ std::optional<std::string> read_app_file(const fs::path& folder, const std::stri
     const int problem = errno;
     if (problem == ENOENT || problem == ENOTDIR) return std::nullopt;
     if (problem == EXDEV || problem == ELOOP)
-      throw Error(ExitCode::app_files, fmt::format("{} is a link that leaves the app", name))
-          .set_pos({name});
+      throw Error(ExitCode::app_files, "a link that leaves the app")
+          .set_pos({name})
+          .set_hint("make it a file, or a link to one inside the app");
     fail_errno_text(problem, "open " + (folder / name).string());
   }
   struct stat info {};

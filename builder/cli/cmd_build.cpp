@@ -24,8 +24,7 @@ struct BuildFlags {
         .add_option("-b,--buildpack", request.buildpacks,
                     "buildpack to use, in order: built-in name, ns/name, URL[#ref] or folder")
         ->type_name("PACK")
-        ->expected(1)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        ->allow_extra_args(false);
     command.add_option("--stack", request.stack, "stack to build on (`slipway stack ls`)");
     command.add_option("--present", request.present, "STACK value shown to buildpacks");
     command.add_option("--network", network, "none, open or host");
@@ -103,8 +102,9 @@ std::function<int()> setup_detect(CLI::App& app, Environment& environment) {
     Json list = Json::array();
     for (const auto& row : outcome.rows) {
       any = any || row.detected;
-      const std::string_view first = trim(std::string_view(row.output).substr(
-          0, std::min(row.output.size(), row.output.find('\n'))));
+      const std::string_view first =
+          trim(std::string_view(row.output)
+                   .substr(0, std::min(row.output.size(), row.output.find('\n'))));
       rows.push_back({row.buildpack, row.detected ? "yes" : "no",
                       row.detected ? row.name : std::string(first)});
       list.push_back({{"buildpack", row.buildpack},

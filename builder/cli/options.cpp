@@ -42,16 +42,13 @@ sandbox::Limits SandboxOptions::parsed_limits() const {
 void ConfigOptions::declare(CLI::App& app) {
   app.add_option("-e,--env", env, "set a config var; K alone takes the value from the environment")
       ->type_name("K[=V]")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_option("--env-file", env_files, "config vars from a file of K=V lines")
       ->type_name("FILE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_option("--secret-env", secret_env, "like -e, and masked in every output")
       ->type_name("K[=V]")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
 }
 
 std::map<std::string, std::string> ConfigOptions::parsed(
