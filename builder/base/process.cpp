@@ -32,6 +32,9 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
 
 std::string ExitStatus::to_string() const {
   if (signal != 0) return fmt::format("killed by signal {} ({})", signal, strsignal(signal));
+  // Shells and container runtimes tell a signal this way.
+  if (code > 128 && code < 128 + NSIG / 2)
+    return fmt::format("exit {} (128 + signal {}: {})", code, code - 128, strsignal(code - 128));
   return fmt::format("exit {}", code);
 }
 
@@ -40,8 +43,7 @@ ExitStatus exit_status_from_wait(int wait_status) {
   return {WEXITSTATUS(wait_status), 0};
 }
 
-Child::Child(Child&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), group_(other.group_) {}
+Child::Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)), group_(other.group_) {}
 Child& Child::operator=(Child&& other) noexcept {
   if (this != &other) {
     this->~Child();
@@ -203,7 +205,8 @@ RunResult run(const RunOptions& options) {
       if (count > 0) {
         std::string& text = i == 0 ? result.out : result.err;
         const std::string_view piece(buffer, static_cast<size_t>(count));
-        text.append(piece.substr(0, options.output_max - std::min(options.output_max, text.size())));
+        text.append(
+            piece.substr(0, options.output_max - std::min(options.output_max, text.size())));
         if (options.on_output) options.on_output(piece, i == 1);
       } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
         end.reset();
@@ -223,8 +226,8 @@ RunResult run(const RunOptions& options) {
 RunResult run_ok(const RunOptions& options) {
   RunResult result = run(options);
   if (result.status.ok()) return result;
-  std::string tail = result.err.size() > 2000 ? result.err.substr(result.err.size() - 2000)
-                                              : result.err;
+  std::string tail =
+      result.err.size() > 2000 ? result.err.substr(result.err.size() - 2000) : result.err;
   while (!tail.empty() && tail.back() == '\n') tail.pop_back();
   fail(ExitCode::outside, "{} failed ({}){}{}", options.argv[0],
        result.timed_out ? "time limit" : result.status.to_string(), tail.empty() ? "" : ": ", tail);
