@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <span>
 
 #include "base/files.h"
 #include "cache/chunks.h"
@@ -83,6 +84,45 @@ void drop_artifact(Database& database, const Digest& id) {
   database.run("DELETE FROM artifact_chunks WHERE artifact = ?", id);
   database.run("DELETE FROM artifacts WHERE id = ?", id);
 }
+
+namespace {
+
+// Reads chunks one after the other; neighbours mostly lie in one pack.
+class PackReader {
+ public:
+  explicit PackReader(Store::State& state) : state_(state) {}
+  /// What is wrong with the chunk; empty = nothing.
+  std::string check(const ChunkRef& ref) {
+    if (ref.pack != pack_) {
+      file_ = open_at_if_exists(state_.packs.get(), pack_name(ref.pack), O_RDONLY | O_NOFOLLOW);
+      pack_ = ref.pack;
+    }
+    return file_ ? check_chunk(file_.get(), ref, data_) : "missing";
+  }
+  /// The pack of the chunk checked last.
+  const Fd& file() const { return file_; }
+
+ private:
+  Store::State& state_;
+  Fd file_;
+  uint64_t pack_ = 0;
+  std::string data_;
+};
+
+// Damage seldom comes alone, and each artifact that cannot be written costs its user a command: all
+// that is wrong is dropped at once.
+void drop_damaged(Store::State& state, std::span<const StoredChunk> chunks) {
+  PackReader reader(state);
+  std::vector<Digest> damaged;
+  for (const auto& [key, ref] : chunks)
+    if (!reader.check(ref).empty()) damaged.push_back(key);
+  const Session index(state);
+  Transaction transaction(*index);
+  for (const Digest& key : damaged) drop_chunk(*index, key);
+  transaction.commit();
+}
+
+}  // namespace
 
 struct PackWriter::State {
   Store::State* store = nullptr;
@@ -300,27 +340,18 @@ void Store::write_artifact(const Artifact& artifact, int fd) const {
       chunks.push_back({key, *ref});
     }
   }
-  Fd pack;
-  uint64_t pack_id = 0;
-  std::string data;
-  for (const auto& [key, ref] : chunks) {
-    if (ref.pack != pack_id) {
-      pack = open_at_if_exists(state_->packs.get(), pack_name(ref.pack), O_RDONLY | O_NOFOLLOW);
-      pack_id = ref.pack;
-    }
+  PackReader reader(*state_);
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    const ChunkRef& ref = chunks[i].ref;
     // Checked before it is copied: a flipped bit must not leave the store inside a slug.
-    const std::string problem = pack ? check_chunk(pack.get(), ref, data) : "missing";
+    const std::string problem = reader.check(ref);
     if (!problem.empty()) {
-      {
-        const Session index(*state_);
-        Transaction transaction(*index);
-        drop_chunk(*index, key);
-        transaction.commit();
-      }
+      drop_damaged(*state_, std::span(chunks).subspan(i));
       throw Error(ExitCode::machine,
                   fmt::format("pack {} in the store is damaged: {}", ref.pack, problem))
           .set_hint("run the build again: the damaged part is compressed anew");
     }
+    const Fd& pack = reader.file();
     if (lseek(pack.get(), static_cast<off_t>(ref.offset), SEEK_SET) < 0)
       fail_errno("seek in pack {}", ref.pack);
     if (copy_bytes(pack.get(), fd, ref.compressed_size) != ref.compressed_size)

@@ -28,8 +28,8 @@ struct PipelineFacts {
   Json reports = Json::object();
 
   Json to_json() const {
-    return {{"detected", detected}, {"resolved", resolved},  {"defaults", defaults},
-            {"procfile", procfile}, {"writers", writers},    {"reports", reports}};
+    return {{"detected", detected}, {"resolved", resolved}, {"defaults", defaults},
+            {"procfile", procfile}, {"writers", writers},   {"reports", reports}};
   }
   static PipelineFacts from_json(const Json& value) {
     PipelineFacts facts;
@@ -105,12 +105,11 @@ void AppBuild::announce() {
   if (!request_.secret_names.empty()) {
     for (const std::string& name : request_.secret_names)
       if (!out().mask(request_.config.at(name)))
-        out().warning(fmt::format(
-            "{} is shorter than 8 bytes, so it cannot be masked in the output", name));
+        out().warning(
+            fmt::format("{} is shorter than 8 bytes, so it cannot be masked in the output", name));
   }
-  const std::string last_stack = plan_.state.last.is_object()
-                                     ? plan_.state.last.value("stack", std::string())
-                                     : std::string();
+  const std::string last_stack =
+      plan_.state.last.is_object() ? plan_.state.last.value("stack", std::string()) : std::string();
   if (plan_.has_slugignore) {
     // Resolving the source scans it, and the scan counts what the patterns match.
     (void)plan_.engine->key(plan_.spec.source);
@@ -165,8 +164,8 @@ void AppBuild::run_detect(const buildpack::Pipeline& pipeline, size_t unit, Pipe
     detected.result.exit_code = failed.result().status.shell_code();
   }
   if (detected.result.exit_code != 0) {
-    for (const std::string& line : report::not_compatible(
-             pack.display, detected.result.extra.value("output", std::string())))
+    for (const std::string& line :
+         report::not_compatible(pack.display, detected.result.extra.value("output", std::string())))
       out().plain(line);
     reject(Error(ExitCode::not_detected,
                  fmt::format("the buildpack {} does not apply to this app", pack.display))
@@ -194,12 +193,11 @@ void AppBuild::run_compile(const buildpack::Pipeline& pipeline, size_t unit,
       out().error(failed.cause());
     }
     out().plain("");
-    out().error(
-        fmt::format("Push rejected, failed to compile {} app.", facts.detected[unit]));
-    Error error(ExitCode::build_failed,
-                fmt::format("the buildpack {} failed ({})", plan_.spec.units[unit].display,
-                            failed.result().timed_out ? "time limit"
-                                                      : failed.result().status.to_string()));
+    out().error(fmt::format("Push rejected, failed to compile {} app.", facts.detected[unit]));
+    Error error(
+        ExitCode::build_failed,
+        fmt::format("the buildpack {} failed ({})", plan_.spec.units[unit].display,
+                    failed.result().timed_out ? "time limit" : failed.result().status.to_string()));
     error.set_hint(failed.hint().empty()
                        ? fmt::format("the full log is in {}; --debug opens a shell where it failed",
                                      session_.store.log_path(record_.id()).string())
@@ -241,8 +239,10 @@ PipelineFacts AppBuild::run_pipeline(const buildpack::Pipeline& pipeline) {
     if (!complaint.empty()) out().emit(report::Output{0, complaint});
     out().plain("");
     out().error(fmt::format("bin/release of {} failed (exit {})", last, release.result.exit_code));
-    reject(Error(ExitCode::build_failed, fmt::format("bin/release of {} failed (exit {})", last,
-                                                     release.result.exit_code)));
+    reject(Error(ExitCode::build_failed,
+                 fmt::format("bin/release of {} failed (exit {})", last, release.result.exit_code))
+               .set_hint("a pack without defaults prints nothing and exits 0; the full log is in " +
+                         session_.store.log_path(record_.id()).string()));
   }
   if (!complaint.empty()) out().emit(report::Output{0, complaint});
   try {
@@ -263,7 +263,8 @@ PipelineFacts AppBuild::run_pipeline(const buildpack::Pipeline& pipeline) {
                               {"digest", source.result.content.hex()}});
   }
   std::map<std::string, std::string> titles;
-  for (const buildpack::Unit& unit : plan_.spec.units) titles["compile " + unit.display] = unit.display;
+  for (const buildpack::Unit& unit : plan_.spec.units)
+    titles["compile " + unit.display] = unit.display;
   for (const auto& [path, title] : plan_.engine->writers(pipeline.workspace))
     if (const auto found = titles.find(title); found != titles.end())
       facts.writers[path] = found->second;
@@ -308,8 +309,7 @@ cache::Artifact AppBuild::make_slug(const cache::Result& sealed, int64_t time) {
     out().emit(report::Progress{0, "compressing", done, total, done == total});
   };
   out().step("Compressing...");
-  const cache::Artifact artifact =
-      slug::write_slug(session_.store, plan_.engine->lease(), input);
+  const cache::Artifact artifact = slug::write_slug(session_.store, plan_.engine->lease(), input);
   check_size(artifact, tree);
   return artifact;
 }
@@ -431,7 +431,17 @@ BuildOutcome AppBuild::build() {
   outcome.artifact = artifact;
   outcome.snapshot = sealed.snapshot;
   outcome.manifest = make_manifest(facts, types, artifact, time);
-  write_outputs(session_.store, request_, outcome);
+  try {
+    write_outputs(session_.store, request_, outcome);
+  } catch (const Error& error) {
+    // A damaged part of the store is met here and dropped, the artifact with it: compressed again,
+    // the same bytes. What went to stdout cannot be taken back.
+    const bool dropped = !session_.store.find_artifact(artifact.id, plan_.engine->lease());
+    if (!dropped || request_.slug == "-") throw;
+    out().warning(error.cause() + "; compressing it anew");
+    (void)make_slug(sealed, time);
+    write_outputs(session_.store, request_, outcome);
+  }
 
   if (plan_.selection.origin == source::Selection::Origin::detection)
     plan_.state.buildpacks = {plan_.spec.units[0].display};  // SRC-13: pinned

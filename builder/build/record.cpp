@@ -79,7 +79,8 @@ void write_outputs(cache::Store& store, const BuildRequest& request, const Build
       store.write_artifact(outcome.artifact, file.fd());
       file.commit();
     } catch (Error& error) {
-      throw error.add_context("writing the slug to " + request.slug->string());
+      throw error.add_context("writing the slug to " + request.slug->string())
+          .set_hint("--slug names a file in a folder that exists and can be written");
     }
   }
   if (request.metadata_file) {
@@ -91,7 +92,8 @@ void write_outputs(cache::Store& store, const BuildRequest& request, const Build
 
 std::string next_command(const BuildRequest& request, const BuildOutcome& outcome) {
   std::string command = "slipway run ";
-  command += request.slug && *request.slug != "-" ? shell_quote(request.slug->string()) : outcome.app;
+  command +=
+      request.slug && *request.slug != "-" ? shell_quote(request.slug->string()) : outcome.app;
   if (outcome.manifest.process_types.contains("web"))
     command += " web";
   else if (!outcome.manifest.process_types.empty())
