@@ -18,7 +18,9 @@ namespace {
 constexpr const char* value_area = "sandbox";
 constexpr const char* value_name = "plain places";
 
-std::string full_mark(SnapshotId id) { return fmt::format("{}/full", id); }
+std::string full_mark(SnapshotId id) {
+  return fmt::format("{}/full", id);
+}
 
 /// Renames, or copies and removes when source and target lie on different filesystems.
 void move_tree(int from, const std::string& source, int to, const std::string& target) {
@@ -53,8 +55,8 @@ void move_tree(int from, const std::string& source, int to, const std::string& t
   Error error(ExitCode::machine, fmt::format("--isolation=none needs {} for itself: {}", place,
                                              std::strerror(error_number)));
   if (error_number == EEXIST)
-    throw error.set_hint(fmt::format(
-        "another build may be using it; if not, remove it: rm -r {}", shell_quote(place)));
+    throw error.set_hint(fmt::format("another build may be using it; if not, remove it: rm -r {}",
+                                     shell_quote(place)));
   throw error.set_hint(fmt::format("sudo install -d -o \"$(id -un)\" {}", shell_quote(place)));
 }
 
@@ -178,11 +180,12 @@ void PlainPlaces::claim(const std::string& place) {
 }
 
 void PlainPlaces::place_files(const StepMount& mount) {
-  if (mount.kind == StepMount::Kind::tmpfs && is_empty_directory(mount.dest)) {
+  // An empty folder is a mount point that the workspace brought along: filled, and emptied again.
+  if (is_empty_directory(mount.dest))
     moved_.push_back({mount.dest, -1, {}, true});
-    return;
-  }
-  claim(mount.dest);
+  else
+    claim(mount.dest);
+  if (mount.kind == StepMount::Kind::tmpfs) return;
   const Fd folder = open_file(mount.dest, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   for (const auto& [name, text] : mount.files) {
     if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
