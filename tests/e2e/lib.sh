@@ -123,6 +123,19 @@ serve() {
   wait_http "$url/"
 }
 
+# new_pack FOLDER [NAME]: a classic buildpack that always applies and says NAME; its bin/compile is
+# what stands on stdin, run by bash.
+new_pack() {
+  mkdir -p "$1/bin"
+  printf '#!/bin/sh\necho "%s"\n' "${2:-Tiny}" >"$1/bin/detect"
+  {
+    printf '#!/bin/bash\nset -eu\n'
+    cat
+  } >"$1/bin/compile"
+  printf '#!/bin/sh\necho "--- {}"\n' >"$1/bin/release"
+  chmod 755 "$1" "$1/bin" "$1"/bin/*
+}
+
 need_program() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 need_root() { [[ $(id -u) -eq 0 ]] || skip "needs root"; }
 # Engines and servers are there in CI and with --all only.
