@@ -173,6 +173,7 @@ Fd try_lock_file(int directory, const std::string& name) {
 
 Lease::Lease(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Lease::Lease(Lease&&) noexcept = default;
+Lease& Lease::operator=(Lease&&) noexcept = default;
 Lease::~Lease() = default;
 void Lease::protect_snapshot(SnapshotId id) {
   if (id != 0) state_->file.add(LeaseItem::snapshot, std::to_string(id));

@@ -108,6 +108,7 @@ struct BuildRecord {
 class Lease {
  public:
   Lease(Lease&&) noexcept;
+  Lease& operator=(Lease&&) noexcept;
   ~Lease();
   void protect_snapshot(SnapshotId id);
   void protect_artifact(const Digest& id);

@@ -19,6 +19,7 @@ on_terminal() { [ -t 2 ] && [ -z "${plain_progress-}" ]; }
 
 # A line that is overwritten on a terminal; elsewhere every tenth percent is told once.
 progress() { # WHAT PERCENT SECONDS
+  if [ "$1" != "${told_what-}" ]; then told_what=$1 told_tenth=0; fi
   if on_terminal; then
     printf '\r\033[Kslipway: %s  %s%%  %s' "$1" "$2" "$(duration "$3")" >&2
   elif [ $(($2 / 10)) -gt "${told_tenth:-0}" ]; then

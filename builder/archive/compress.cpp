@@ -21,7 +21,10 @@
 namespace slipway::archive {
 namespace {
 
-constexpr int level = 6;
+// Measured against zlib's level 6 on trees of Python, JavaScript, C and programs: level 6 is needed
+// to be no larger on text, level 5 suffices for binaries and takes an eighth less time there.
+constexpr int text_level = 6;
+constexpr int binary_level = 5;
 constexpr size_t open_batch = 64;
 
 int usable_processors() {
@@ -42,12 +45,26 @@ struct CompressorDeleter {
   }
 };
 
+using Compressor = std::unique_ptr<libdeflate_compressor, CompressorDeleter>;
+
 struct Job {
   Chunk chunk;
   Buffer raw;
   bool done = false;
   std::exception_ptr failure;
 };
+
+// Decided by the chunk's bytes alone, so that equal chunks give equal members.
+bool is_binary(const char* data, size_t size) {
+  constexpr size_t stride = 61;  // a prime: no record size hides behind it
+  constexpr size_t binary_share = 5;
+  size_t seen = 0, binary = 0;
+  for (size_t i = 0; i < size; i += stride, ++seen) {
+    const auto byte = static_cast<unsigned char>(data[i]);
+    binary += byte >= 0x7f || byte < '\t' ? 1 : 0;
+  }
+  return binary * binary_share > seen;
+}
 
 // Threads that turn raw chunks into gzip members. Jobs are owned by the caller's window.
 class Pool {
@@ -89,8 +106,8 @@ class Pool {
 
  private:
   void work() {
-    const std::unique_ptr<libdeflate_compressor, CompressorDeleter> compressor(
-        libdeflate_alloc_compressor(level));
+    const Compressor for_text(libdeflate_alloc_compressor(text_level));
+    const Compressor for_binary(libdeflate_alloc_compressor(binary_level));
     Buffer scratch;
     for (;;) {
       Job* job = nullptr;
@@ -103,7 +120,8 @@ class Pool {
       }
       std::exception_ptr failure;
       try {
-        compress(compressor.get(), *job, scratch);
+        const bool binary = is_binary(job->raw.data.get(), job->chunk.raw_size);
+        compress((binary ? for_binary : for_text).get(), *job, scratch);
       } catch (...) {
         failure = std::current_exception();
       }

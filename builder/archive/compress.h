@@ -26,7 +26,8 @@
 
 namespace slipway::archive {
 
-/// "gzip libdeflate 1.14 level 6 chunker 1": part of every chunk key and of manifests.
+/// "gzip libdeflate 1.14 level 6, 5 for binaries, chunker 1": part of every chunk key and of
+/// manifests.
 std::string compressor_name();
 
 /// Bytes that replace a file's own at an offset; the key of the chunk covers them.

@@ -46,7 +46,7 @@ void put_number(char (&field)[size], int64_t value) {
 
 template <size_t size>
 void put_text(char (&field)[size], std::string_view text) {
-  std::memcpy(field, text.data(), std::min(size, text.size()));
+  text.copy(field, size);
 }
 
 void append_header(std::string& out, Header& header) {

@@ -141,7 +141,7 @@ class Planner {
 }  // namespace
 
 std::string compressor_name() {
-  return "gzip libdeflate " LIBDEFLATE_VERSION_STRING " level 6 chunker 1";
+  return "gzip libdeflate " LIBDEFLATE_VERSION_STRING " level 6, 5 for binaries, chunker 1";
 }
 
 TarPlan plan_tar(const TarSource& source) {

@@ -30,4 +30,22 @@ class Cancel {
 Cancel& process_cancel();
 void install_signal_handlers();
 
+/// While it lives, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 are passed on instead of
+/// being obeyed: each becomes one byte, its number, to be read from fd(). The third that asks for
+/// an end (HUP, INT, QUIT, TERM) also requests process_cancel(): who does not listen is ended. One
+/// at a time, made and destroyed by the main thread; the handlers from before come back.
+class SignalRelay {
+ public:
+  SignalRelay();
+  ~SignalRelay();
+  SignalRelay(const SignalRelay&) = delete;
+  SignalRelay& operator=(const SignalRelay&) = delete;
+  int fd() const { return read_.get(); }
+
+ private:
+  struct Saved;
+  Fd read_, write_;
+  std::unique_ptr<Saved> saved_;
+};
+
 }  // namespace slipway

@@ -31,7 +31,8 @@ const EVP_MD* sha256() {
 
 Context start(const EVP_MD* algorithm) {
   Context context(EVP_MD_CTX_new());
-  if (!context || algorithm == nullptr || EVP_DigestInit_ex2(context.get(), algorithm, nullptr) != 1)
+  if (!context || algorithm == nullptr ||
+      EVP_DigestInit_ex2(context.get(), algorithm, nullptr) != 1)
     throw std::logic_error("the crypto library offers no such digest");
   return context;
 }
@@ -74,7 +75,9 @@ Hasher::Hasher() : state_(std::make_unique<State>()) {}
 Hasher::~Hasher() = default;
 Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;
-void Hasher::update(std::string_view data) { update(data.data(), data.size()); }
+void Hasher::update(std::string_view data) {
+  update(data.data(), data.size());
+}
 void Hasher::update(const void* data, size_t size) {
   EVP_DigestUpdate(state_->context.get(), data, size);
 }

@@ -105,11 +105,11 @@ class Interrupted : public Error {
 };
 
 /// An impossible state. Kept in release builds: a wrong artifact is worse than exit 70.
-#define SLIPWAY_CHECK(condition)                                                              \
-  do {                                                                                        \
-    if (!(condition))                                                                         \
-      throw std::logic_error(fmt::format("{}:{}: check failed: {}", __FILE__, __LINE__,       \
-                                         #condition));                                        \
+#define SLIPWAY_CHECK(condition)                                                   \
+  do {                                                                             \
+    if (!(condition))                                                              \
+      throw std::logic_error(                                                      \
+          fmt::format("{}:{}: check failed: {}", __FILE__, __LINE__, #condition)); \
   } while (0)
 
 }  // namespace slipway

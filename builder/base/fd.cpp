@@ -82,13 +82,11 @@ Fd open_in_root(int root, const std::string& path, int flags, mode_t mode) {
 }
 
 Fd try_open_in_root(int root, const std::string& path, int flags, mode_t mode) {
-  return Fd(
-      openat2_call(root, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+  return Fd(openat2_call(root, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
 }
 
 Fd try_open_beneath(int root, const std::string& path, int flags, mode_t mode) {
-  return Fd(
-      openat2_call(root, path.c_str(), flags, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
+  return Fd(openat2_call(root, path.c_str(), flags, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
 }
 
 size_t read_some(int fd, void* data, size_t size) {
@@ -107,7 +105,9 @@ void read_exact(int fd, void* data, size_t size) {
   }
 }
 
-void write_all(int fd, std::string_view data) { write_all(fd, data.data(), data.size()); }
+void write_all(int fd, std::string_view data) {
+  write_all(fd, data.data(), data.size());
+}
 
 void write_all(int fd, const void* data, size_t size) {
   const auto* in = static_cast<const char*>(data);

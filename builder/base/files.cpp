@@ -18,7 +18,9 @@ struct DirCloser {
   void operator()(DIR* dir) const { closedir(dir); }
 };
 
-std::string random_suffix() { return to_hex(random_bytes(8)); }
+std::string random_suffix() {
+  return to_hex(random_bytes(8));
+}
 
 void sync_directory(const fs::path& directory) {
   const Fd fd = open_file(directory.empty() ? "." : directory.string(), O_RDONLY | O_DIRECTORY);
@@ -100,9 +102,9 @@ void make_directories(const fs::path& path, mode_t mode) {
 
 AtomicFile::AtomicFile(fs::path target, mode_t mode)
     : target_(std::move(target)),
-      temporary_(target_.parent_path() /
-                 fmt::format(".{}.{}.tmp", target_.filename().string().substr(0, 80),
-                             random_suffix())) {
+      temporary_(target_.parent_path() / fmt::format(".{}.{}.tmp",
+                                                     target_.filename().string().substr(0, 80),
+                                                     random_suffix())) {
   fd_ = open_file(temporary_.string(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 }
 
@@ -181,6 +183,8 @@ void remove_tree_at(int dir, const std::string& name) {
   }
 }
 
-void remove_tree(const fs::path& path) { remove_tree_at(AT_FDCWD, path.string()); }
+void remove_tree(const fs::path& path) {
+  remove_tree_at(AT_FDCWD, path.string());
+}
 
 }  // namespace slipway

@@ -5,7 +5,9 @@
 
 namespace slipway {
 
-fs::path own_program() { return fs::read_symlink("/proc/self/exe"); }
+fs::path own_program() {
+  return fs::read_symlink("/proc/self/exe");
+}
 
 fs::path data_directory() {
   const fs::path folder = own_program().parent_path();

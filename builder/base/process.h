@@ -31,7 +31,7 @@ struct SpawnOptions {
   std::vector<std::string> argv;  ///< argv[0] is looked up in PATH unless it has a slash
   /// Complete environment; empty optional = inherit ours.
   std::optional<std::map<std::string, std::string>> env;
-  std::string cwd;  ///< empty = ours
+  std::string cwd;                                    ///< empty = ours
   int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;  ///< -1 = /dev/null
   /// Descriptors to keep under the same number; all others are closed in the child.
   std::vector<int> keep_fds;
@@ -66,8 +66,8 @@ struct RunOptions {
   std::vector<std::string> argv;
   std::optional<std::map<std::string, std::string>> env;
   std::string cwd;
-  std::string input;              ///< given on stdin
-  size_t output_max = 64 << 20;   ///< bytes captured of each stream; more is dropped
+  std::string input;             ///< given on stdin
+  size_t output_max = 64 << 20;  ///< bytes captured of each stream; more is dropped
   std::optional<std::chrono::milliseconds> timeout;
   Cancel* cancel = nullptr;
   /// Called with each piece of output as it comes; `error` tells stderr from stdout.

@@ -22,7 +22,8 @@ std::string_view trim(std::string_view text);
 bool starts_with(std::string_view text, std::string_view prefix);
 bool ends_with(std::string_view text, std::string_view suffix);
 /// The candidate nearest to `word`, if near enough to be a slip of the finger.
-std::optional<std::string> closest(std::string_view word, const std::vector<std::string>& candidates);
+std::optional<std::string> closest(std::string_view word,
+                                   const std::vector<std::string>& candidates);
 /// "512", "300K", "1.5G", "500MB" → bytes (1024-based). Empty optional when malformed.
 std::optional<uint64_t> parse_size(std::string_view text);
 /// "90", "90s", "15m", "1h30m" → milliseconds. Empty optional when malformed.

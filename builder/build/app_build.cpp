@@ -58,9 +58,11 @@ class AppBuild {
       return build();
     } catch (const Interrupted& error) {
       record_.finish("canceled", error, {});
+      drop_leftovers();
       throw;
     } catch (const Error& error) {
       record_.finish("failed", error, {});
+      drop_leftovers();
       throw;
     } catch (const std::exception& error) {
       record_.finish("failed", Error(ExitCode::bug, error.what()), {});
@@ -84,6 +86,14 @@ class AppBuild {
   slug::Manifest make_manifest(const PipelineFacts& facts, const source::ProcessTypes& types,
                                const cache::Artifact& artifact, int64_t time) const;
   [[noreturn]] void reject(Error error);
+  // The failed workspace goes; what cannot be removed now is stale and goes with the next build.
+  void drop_leftovers() noexcept {
+    try {
+      if (plan_.engine && plan_.engine->worker_started()) plan_.engine->sweep();
+    } catch (const std::exception&) {
+      return;
+    }
+  }
 
   report::Stream& out() { return session_.stream; }
 
@@ -457,7 +467,8 @@ BuildOutcome AppBuild::build() {
   Json about = outcome.manifest.to_json();
   about["writers"] = facts.writers;
   session_.store.put_value("slug", artifact.sha256, about);
-  session_.store.sync();
+  // Nothing ran, nothing to make durable: syncfs would wait for everybody else's writes.
+  if (plan_.engine->worker_started()) session_.store.sync();
   outcome.duration = duration_cast<milliseconds>(steady_clock::now() - started);
 
   report::BuildFinished finished;

@@ -10,10 +10,11 @@ namespace slipway::build {
 void debug_shell(sandbox::Worker& worker, const sandbox::ExecSpec& failed) {
   sandbox::ExecSpec spec = failed;
   // What failed is shown, and stands ready to be typed again.
-  spec.argv = {"/bin/bash", "-c",
-               "printf 'This is the failed step. What ran:\\n%s\\nexit ends the build.\\n' \"$1\" >&2"
-               "; exec /bin/bash -i",
-               "bash", ""};
+  spec.argv = {
+      "/bin/bash", "-c",
+      "printf 'This is the failed step. What ran:\\n%s\\nexit ends the build.\\n' \"$1\" >&2"
+      "; exec /bin/bash -i",
+      "bash", ""};
   for (const std::string& word : failed.argv)
     spec.argv.back() += (spec.argv.back().empty() ? "" : " ") + shell_quote(word);
   const char* terminal = std::getenv("TERM");

@@ -27,8 +27,8 @@ graph::NodeRef local_pack(const std::string& name, const fs::path& folder,
 }
 
 fs::path pack_folder(const BuildpackRef& ref, const fs::path& app_folder) {
-  const fs::path folder = fs::path(ref.path).is_absolute() ? fs::path(ref.path)
-                                                           : app_folder / ref.path;
+  const fs::path folder =
+      fs::path(ref.path).is_absolute() ? fs::path(ref.path) : app_folder / ref.path;
   if (!fs::exists(folder / "bin" / "detect") && !fs::exists(folder / "bin" / "compile"))
     throw Error(ExitCode::usage,
                 fmt::format("the buildpack '{}' has neither bin/detect nor bin/compile", ref.path));

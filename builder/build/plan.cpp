@@ -105,8 +105,8 @@ Plan make_plan(const Session& session, const BuildRequest& request) {
     try {
       present = plan.stacks->presented(plan.stack, *plan.app_json->stack);
     } catch (const Error&) {
-      plan.warnings.push_back(fmt::format(
-          "app.json asks for the stack {}; this build uses {}", *plan.app_json->stack, plan.stack));
+      plan.warnings.push_back(fmt::format("app.json asks for the stack {}; this build uses {}",
+                                          *plan.app_json->stack, plan.stack));
       present.clear();
     }
   }
@@ -131,7 +131,7 @@ Plan make_plan(const Session& session, const BuildRequest& request) {
   dir.path = folder.string();
   dir.identity = plan.source.identity;
   dir.ignored = [ignore = plan.ignore, count = plan.ignored_count](const std::string& path,
-                                                                  bool is_directory) {
+                                                                   bool is_directory) {
     if (path == lock_file || source::always_dropped(path)) return true;
     if (!ignore.matches_entry(path, is_directory)) return false;
     ++*count;
@@ -176,9 +176,8 @@ void add_units(Plan& plan, const Session& session, const BuildRequest& request,
   for (const buildpack::Unit& unit : plan.spec.units)
     key.add("pack", plan.engine->key(unit.source));
   const std::string hex = key.finish().hex();
-  plan.spec.request_id =
-      fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4),
-                  hex.substr(16, 4), hex.substr(20, 12));
+  plan.spec.request_id = fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4),
+                                     hex.substr(12, 4), hex.substr(16, 4), hex.substr(20, 12));
 }
 
 Detection detect_packs(Plan& plan, const Session& session, const BuildRequest& request) {

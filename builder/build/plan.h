@@ -32,8 +32,8 @@ struct Plan {
   std::string app_id;  ///< the name given with --app, else name and where the source lies
   AppState state;
   source::Selection selection;
-  std::string stack;         ///< name of the stack
-  std::string stack_value;   ///< STACK
+  std::string stack;        ///< name of the stack
+  std::string stack_value;  ///< STACK
   source::SlugIgnore ignore;
   bool has_slugignore = false;
   /// Paths .slugignore matched, counted while the source is scanned.

@@ -35,15 +35,15 @@ struct BuildRequest {
   std::vector<std::string> buildpacks;
   std::map<std::string, std::string> config;  ///< config vars, secret ones included
   std::set<std::string> secret_names;
-  std::string stack;    ///< empty = app.json's if we have it, else debian-12
-  std::string present;  ///< STACK value; empty = the stack's own
-  std::optional<fs::path> slug;           ///< "-" = stdout
+  std::string stack;             ///< empty = app.json's if we have it, else debian-12
+  std::string present;           ///< STACK value; empty = the stack's own
+  std::optional<fs::path> slug;  ///< "-" = stdout
   std::optional<fs::path> metadata_file;
   graph::Network network = graph::Network::open;
   sandbox::Isolation isolation = sandbox::Isolation::oci;
   sandbox::Limits limits;
   std::chrono::milliseconds timeout = std::chrono::minutes(15);  ///< PIPE-2
-  uint64_t max_size_bytes = 0;  ///< 0 = the platform's hard limit
+  uint64_t max_size_bytes = 0;                                   ///< 0 = the platform's hard limit
   bool no_cache = false;
   bool explain = false;
   /// --debug: called when a step failed, while its filesystem is still there.

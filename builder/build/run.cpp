@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "base/digest.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -19,6 +20,19 @@ constexpr const char* default_stack = "debian-12";
 constexpr int first_port = 5000, last_port = 5999;
 // heroku.md RUN-1.
 constexpr const char* base_path = "/usr/local/bin:/usr/bin:/bin";
+
+// The first process of a container: the kernel lets no signal kill it that it does not handle, and
+// the app must be free to die of one. It passes signals on to all processes (RUN-7); "kill -1"
+// means those of its pid namespace, so it is used as pid 1 only. `env` gives back what bash takes
+// from a command started with '&'; what bash says about a killed one is nobody's concern.
+constexpr const char* first_process = R"(exec 9>&2 2>/dev/null
+env --default-signal=INT,QUIT /bin/bash -c "$1" <&0 2>&9 9>&- &
+app=$! all=-1
+if [ $$ -ne 1 ]; then all=$app; fi
+for signal in HUP INT QUIT TERM USR1 USR2; do trap "kill -$signal -- $all" "$signal"; done
+until wait "$app"; ! kill -0 "$app"; do :; done
+wait "$app"
+exit $?)";
 
 // What is to be started: a tree, where the app lies in it, and what is known about it.
 struct Target {
@@ -110,7 +124,8 @@ Target app_target(cache::Store& store, cache::Lease& lease, const std::string& n
   target.path = newest->at("path").get<std::string>();
   lease.protect_snapshot(target.snapshot);
   if (!store.find_snapshot(target.snapshot))
-    throw Error(ExitCode::machine, fmt::format("the last build of {} is no longer in the store", name))
+    throw Error(ExitCode::machine,
+                fmt::format("the last build of {} is no longer in the store", name))
         .set_hint("build it again");
   target.tree = store.read_tree(Digest::from_hex(newest->at("tree").get<std::string>()));
   take_manifest(target, newest->at("manifest"));
@@ -215,8 +230,7 @@ int run_app(const Session& session, const RunRequest& request) {
 
   if (target.types.empty() && target.tree.find("Procfile") != nullptr) {
     // A slug of somebody else's: its Procfile is all there is to know.
-    const auto reader =
-        engine.worker().read_tree({0, store.chain(target.snapshot)}, target.path);
+    const auto reader = engine.worker().read_tree({0, store.chain(target.snapshot)}, target.path);
     target.types =
         source::parse_procfile(read_all(reader->open({"Procfile"}).at(0).get(), 1 << 20)).types;
   }
@@ -232,8 +246,11 @@ int run_app(const Session& session, const RunRequest& request) {
   tmp.dest = "/tmp";
   tmp.mode = 01777;
   spec.mounts = {app, tmp};
-  spec.argv = {"/bin/bash", "-c",
-               start_script(profile_scripts, target.tree.find(".profile") != nullptr, command)};
+  const std::string script =
+      start_script(profile_scripts, target.tree.find(".profile") != nullptr, command);
+  spec.argv = {"/bin/bash", "-c", script};
+  if (request.isolation != sandbox::Isolation::none)
+    spec.argv = {"/bin/bash", "-c", first_process, "bash", script};
   std::map<std::string, std::string> env = request.config;
   env.try_emplace("PATH", base_path);
   env["HOME"] = "/app";
@@ -263,7 +280,12 @@ int run_app(const Session& session, const RunRequest& request) {
   io.stdin_fd = STDIN_FILENO;
   io.stdout_fd = STDOUT_FILENO;
   io.stderr_fd = STDERR_FILENO;
-  const sandbox::ExecResult result = engine.worker().exec(spec, io, session.cancel);
+  sandbox::ExecResult result;
+  {
+    const SignalRelay signals;
+    io.signals_fd = signals.fd();
+    result = engine.worker().exec(spec, io, session.cancel);
+  }
   store.sync();
   if (result.out_of_memory) session.stream.warning("the process ran out of memory (--memory)");
   engine.sweep();

@@ -15,10 +15,10 @@
 namespace slipway::build {
 
 struct SourceTree {
-  fs::path folder;        ///< absolute
-  std::string identity;   ///< stable name of where it came from: path or URL without credentials
-  std::string naming;     ///< what the app's name is taken from
-  std::string commit;     ///< SOURCE_VERSION; empty for a plain folder
+  fs::path folder;       ///< absolute
+  std::string identity;  ///< stable name of where it came from: path or URL without credentials
+  std::string naming;    ///< what the app's name is taken from
+  std::string commit;    ///< SOURCE_VERSION; empty for a plain folder
   std::optional<int64_t> commit_time;  ///< seconds
   std::optional<TempDir> temporary;
 };

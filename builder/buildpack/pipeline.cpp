@@ -16,7 +16,9 @@ constexpr const char* log_file = "/tmp/codon/tmp/buildpack.log";
 // heroku.md §0, normal push.
 constexpr const char* base_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-std::string build_dir(const PipelineSpec& spec) { return "/" + build_prefix(spec.build_hex); }
+std::string build_dir(const PipelineSpec& spec) {
+  return "/" + build_prefix(spec.build_hex);
+}
 std::string unit_dir(const PipelineSpec& spec, size_t unit) {
   return "/" + unit_prefix(spec.units.at(unit).folder);
 }
@@ -67,9 +69,13 @@ graph::ExecOp script_step(const PipelineSpec& spec, const std::string& script,
   return op;
 }
 
-// cwd first, by absolute path (CMP-3); `exec` leaves no shell between us and the script.
+// cwd first, by absolute path (CMP-3). Not with `exec`: the first process of a pid namespace cannot
+// kill itself and ignores signals it does not handle, and a script must die of `kill -9 $$`
+// (CMP-4). The shell above the script would tell of such a death on stderr, which is the
+// transcript.
 std::string enter_and_run(const std::string& dir, const std::string& script) {
-  return fmt::format("cd {} && exec {}/bin/{} \"$@\"", shell_quote(dir), shell_quote(dir), script);
+  return fmt::format("cd {} && exec 9>&2 2>/dev/null && {}/bin/{} \"$@\" 2>&9 9>&-; exit $?",
+                     shell_quote(dir), shell_quote(dir), script);
 }
 
 graph::NodeRef detect_step(const PipelineSpec& spec, size_t unit, const graph::NodeRef& before) {
@@ -100,11 +106,11 @@ graph::NodeRef compile_step(const PipelineSpec& spec, size_t unit, const graph::
 // output (REL-2).
 graph::NodeRef release_step(const PipelineSpec& spec, size_t unit, const graph::NodeRef& before) {
   const std::string dir = unit_dir(spec, unit);
-  graph::ExecOp op = script_step(
-      spec,
-      fmt::format("if [ ! -e {0}/bin/release ]; then exit 0; fi; ", shell_quote(dir)) +
-          enter_and_run(dir, "release"),
-      {build_dir(spec)});
+  graph::ExecOp op =
+      script_step(spec,
+                  fmt::format("if [ ! -e {0}/bin/release ]; then exit 0; fi; ", shell_quote(dir)) +
+                      enter_and_run(dir, "release"),
+                  {build_dir(spec)});
   op.capture_stdout = op.capture_stdout_only = true;
   op.valid_exit_codes = any_exit_code();
   graph::Description description;
@@ -125,7 +131,8 @@ graph::NodeRef make_workspace(const PipelineSpec& spec) {
              {packs_dir, 0755, spec.owner},
              {cache_dir, 0755, spec.owner},
              {std::string(env_dir).substr(1), 0700, spec.owner}};
-  for (const Unit& unit : spec.units) op.dirs.push_back({unit_prefix(unit.folder), 0755, spec.owner});
+  for (const Unit& unit : spec.units)
+    op.dirs.push_back({unit_prefix(unit.folder), 0755, spec.owner});
   op.cache_id = spec.cache_id;
   op.cache_path = spec.cache_id.empty() ? "" : cache_dir;
   op.watched_path = build_prefix(spec.build_hex);
@@ -140,7 +147,9 @@ graph::NodeRef make_workspace(const PipelineSpec& spec) {
 
 }  // namespace
 
-std::string build_prefix(const std::string& build_hex) { return "tmp/build_" + build_hex; }
+std::string build_prefix(const std::string& build_hex) {
+  return "tmp/build_" + build_hex;
+}
 
 std::string unit_folder(size_t index, const std::string& display) {
   // The last part of a name or URL is what people recognise.
@@ -184,8 +193,8 @@ Pipeline make_pipeline(const PipelineSpec& spec) {
   }
   // REL-3: the last pack decides.
   pipeline.release = release_step(spec, spec.units.size() - 1, state);
-  pipeline.seal = graph::Node::make(graph::SealOp{build_prefix(spec.build_hex)},
-                                    {pipeline.release}, {.title = "keep the result"});
+  pipeline.seal = graph::Node::make(graph::SealOp{build_prefix(spec.build_hex)}, {pipeline.release},
+                                    {.title = "keep the result"});
   return pipeline;
 }
 
@@ -204,11 +213,11 @@ Pipeline make_detection(const PipelineSpec& spec) {
 
 graph::ExecOp report_command(const PipelineSpec& spec, size_t unit) {
   const std::string dir = unit_dir(spec, unit);
-  graph::ExecOp op = script_step(
-      spec,
-      fmt::format("if [ ! -e {0}/bin/report ]; then exit 0; fi; ", shell_quote(dir)) +
-          enter_and_run(dir, "report"),
-      {build_dir(spec), std::string("/") + cache_dir, env_dir});
+  graph::ExecOp op =
+      script_step(spec,
+                  fmt::format("if [ ! -e {0}/bin/report ]; then exit 0; fi; ", shell_quote(dir)) +
+                      enter_and_run(dir, "report"),
+                  {build_dir(spec), std::string("/") + cache_dir, env_dir});
   op.capture_stdout = op.capture_stdout_only = true;
   op.network = graph::Network::none;
   op.config_dir = env_dir;

@@ -17,8 +17,8 @@ namespace slipway::buildpack {
 
 /// One pack of the list, in order.
 struct Unit {
-  std::string folder;   ///< "01-elixir": see unit_folder()
-  std::string display;  ///< as the transcript names it
+  std::string folder;                  ///< "01-elixir": see unit_folder()
+  std::string display;                 ///< as the transcript names it
   graph::NodeRef source;               ///< its tree, placed by unit_prefix()
   std::vector<graph::NodeRef> extras;  ///< further layers of it (built-in packs' shared lib)
 };

@@ -41,11 +41,12 @@ std::function<int()> setup_cache(CLI::App& app, Environment& environment) {
       const cache::DiskUsage usage = store.disk_usage();
       std::vector<std::vector<std::string>> rows;
       for (const auto& row : usage.rows)
-        rows.push_back({row.kind, std::to_string(row.count),
-                        flags->json ? std::to_string(row.size_bytes) : format_size(row.size_bytes)});
-      rows.push_back({"total", "",
-                      flags->json ? std::to_string(usage.total_bytes)
-                                  : format_size(usage.total_bytes)});
+        rows.push_back(
+            {row.kind, std::to_string(row.count),
+             flags->json ? std::to_string(row.size_bytes) : format_size(row.size_bytes)});
+      rows.push_back(
+          {"total", "",
+           flags->json ? std::to_string(usage.total_bytes) : format_size(usage.total_bytes)});
       print_table({"kind", "count", "size"}, rows, flags->json);
       if (!flags->json) fmt::print("store: {}\n", store.root().string());
       return 0;

@@ -39,7 +39,10 @@ std::function<int()> setup_doctor(CLI::App& app, Environment& environment) {
       fmt::print("{}\n", dump_json({{"isolation", rung}, {"capabilities", list}}, 2));
     } else {
       for (const sandbox::Capability& row : report.capabilities) {
-        fmt::print("{} {:<22} {}\n", row.ok ? "ok     " : row.required ? "MISSING" : "without",
+        fmt::print("{} {:<22} {}\n",
+                   row.ok         ? "ok     "
+                   : row.required ? "MISSING"
+                                  : "without",
                    row.name, row.detail);
         if (!row.remedy.empty()) fmt::print("        {:<22} remedy: {}\n", "", row.remedy);
       }

@@ -19,7 +19,8 @@ std::function<int()> setup_run(CLI::App& app, Environment& environment) {
       ->required();
   app.add_option("COMMAND", flags->command,
                  "a process type, a command quoted as one word, or -- and a command in several");
-  app.add_option("--port", flags->port, "PORT for the web process (default: 5000 or the next free)");
+  app.add_option("--port", flags->port,
+                 "PORT for the web process (default: 5000 or the next free)");
   app.add_option("--stack", flags->request.stack, "stack to run on (default: the build's)");
   app.add_option("--network", flags->network, "host (default), open or none");
   flags->config.declare(app);

@@ -28,8 +28,7 @@ Known known_about(cache::Store& store, int slug) {
   std::map<std::string, int> numbers;
   for (size_t i = 0; i < known.manifest->buildpacks.size(); ++i)
     numbers[known.manifest->buildpacks[i].name] = static_cast<int>(i);
-  for (const auto& [path, pack] :
-       value->value("writers", std::map<std::string, std::string>{}))
+  for (const auto& [path, pack] : value->value("writers", std::map<std::string, std::string>{}))
     if (const auto found = numbers.find(pack); found != numbers.end())
       writers[path] = found->second;
   known.writers = std::move(writers);
@@ -96,9 +95,8 @@ int diff(Environment& environment, const std::string& before, const std::string&
   fmt::print("compressed {} -> {} ({}), raw {} -> {} ({})\n", format_size(a.compressed_bytes),
              format_size(b.compressed_bytes), change(a.compressed_bytes, b.compressed_bytes),
              format_size(a.raw_bytes), format_size(b.raw_bytes), change(a.raw_bytes, b.raw_bytes));
-  for (const auto& [title, rows_a, rows_b] :
-       {std::tuple{"by folder", &a.folders, &b.folders},
-        std::tuple{"by package", &a.packages, &b.packages}}) {
+  for (const auto& [title, rows_a, rows_b] : {std::tuple{"by folder", &a.folders, &b.folders},
+                                              std::tuple{"by package", &a.packages, &b.packages}}) {
     std::map<std::string, std::pair<uint64_t, uint64_t>> sizes;
     for (const auto& row : *rows_a) sizes[row.name].first = row.compressed_bytes;
     for (const auto& row : *rows_b) sizes[row.name].second = row.compressed_bytes;
@@ -107,8 +105,8 @@ int diff(Environment& environment, const std::string& before, const std::string&
       if (pair.first == pair.second) continue;
       const uint64_t by =
           pair.first > pair.second ? pair.first - pair.second : pair.second - pair.first;
-      lines.emplace_back(by, fmt::format("  {:>9}  {}", change(pair.first, pair.second),
-                                         printable(name)));
+      lines.emplace_back(
+          by, fmt::format("  {:>9}  {}", change(pair.first, pair.second), printable(name)));
     }
     std::sort(lines.rbegin(), lines.rend());
     if (lines.empty()) continue;

@@ -68,10 +68,13 @@ std::map<std::string, std::string> ConfigOptions::parsed(
           .set_hint(fmt::format("give its value: {}=VALUE", entry.key));
     return false;
   };
-  for (const std::string& file : env_files)
-    for (const source::EnvEntry& entry :
-         source::parse_env_file(read_file(file, 1 << 20), file).entries)
-      (void)add(entry, false);
+  for (const std::string& file : env_files) {
+    const source::EnvFile parsed = source::parse_env_file(read_file(file, 1 << 20), file);
+    // The progress display starts later; what is told here comes before it.
+    for (const source::Warning& warning : parsed.warnings)
+      fmt::print(stderr, "warning: {}\n", warning.to_string());
+    for (const source::EnvEntry& entry : parsed.entries) (void)add(entry, false);
+  }
   for (const std::string& argument : env) (void)add(source::parse_env_flag(argument, "-e"), true);
   for (const std::string& argument : secret_env) {
     const source::EnvEntry entry = source::parse_env_flag(argument, "--secret-env");

@@ -41,7 +41,9 @@ struct Environment::State {
 };
 
 Environment::Environment() : state_(std::make_unique<State>()) {}
-Environment::~Environment() { stop_progress(); }
+Environment::~Environment() {
+  stop_progress();
+}
 
 cache::Store& Environment::store() {
   if (!state_->store) {
@@ -57,8 +59,12 @@ cache::Store& Environment::store() {
   return *state_->store;
 }
 
-report::Stream& Environment::stream() { return state_->stream; }
-build::Session Environment::session() { return {store(), state_->stream, process_cancel()}; }
+report::Stream& Environment::stream() {
+  return state_->stream;
+}
+build::Session Environment::session() {
+  return {store(), state_->stream, process_cancel()};
+}
 
 void Environment::show_progress(const std::string& name, bool explain) {
   state_->stream.add_view(report::make_view(name, STDERR_FILENO, explain));

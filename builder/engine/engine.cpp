@@ -61,7 +61,9 @@ std::string node_title(const graph::Node& node) {
 Engine::Engine(Options options) : state_(std::make_unique<State>(std::move(options))) {}
 Engine::~Engine() = default;
 
-const Options& Engine::options() const { return state_->options; }
+const Options& Engine::options() const {
+  return state_->options;
+}
 void Engine::add_local(const std::string& name, LocalDir dir) {
   state_->options.locals[name] = std::move(dir);
 }
@@ -72,10 +74,18 @@ void Engine::set_on_failed_step(
     std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> call) {
   state_->options.on_failed_step = std::move(call);
 }
-Digest Engine::content(const NodeRef& local) { return state_->identity(*this, local)->content; }
-cache::Lease& Engine::lease() { return state_->lease; }
-int Engine::steps_ran() const { return state_->ran; }
-int Engine::steps_cached() const { return state_->cached; }
+Digest Engine::content(const NodeRef& local) {
+  return state_->identity(*this, local)->content;
+}
+cache::Lease& Engine::lease() {
+  return state_->lease;
+}
+int Engine::steps_ran() const {
+  return state_->ran;
+}
+int Engine::steps_cached() const {
+  return state_->cached;
+}
 
 sandbox::Worker& Engine::worker() {
   const std::lock_guard lock(state_->worker_mutex);
@@ -95,15 +105,23 @@ bool Engine::worker_started() const {
   return state_->worker != nullptr;
 }
 
-Solved Engine::solve(const NodeRef& node) { return state_->solve(*this, node); }
-std::optional<Solved> Engine::lookup(const NodeRef& node) { return state_->look_up(*this, node); }
-Digest Engine::key(const NodeRef& node) { return state_->key(*this, node); }
+Solved Engine::solve(const NodeRef& node) {
+  return state_->solve(*this, node);
+}
+std::optional<Solved> Engine::lookup(const NodeRef& node) {
+  return state_->look_up(*this, node);
+}
+Digest Engine::key(const NodeRef& node) {
+  return state_->key(*this, node);
+}
 
 sandbox::Workspace Engine::stack_of(const cache::Result& result) const {
   return {0, state_->options.store->chain(result.snapshot)};
 }
 
 void Engine::sweep() {
+  // The workspace's upper layer is this build's own: unclaimed, it is stale.
+  state_->lease = state_->options.store->lease();
   const std::vector<cache::SnapshotId> stale = state_->options.store->stale_snapshots();
   if (stale.empty()) return;
   worker().remove(stale);
@@ -169,8 +187,7 @@ Digest Engine::State::key(Engine& engine, const NodeRef& root) {
                     keyed_digest(options.store->secret_key(), options.config.at(name)));
     }
     // Owners cannot be kept with one id: what is built then is not what others build.
-    if (single_id)
-      builder.add("ids", "single");
+    if (single_id) builder.add("ids", "single");
     const std::lock_guard lock(memo_mutex);
     keys.emplace(node->digest(), builder.finish());
   }
@@ -211,8 +228,8 @@ Solved Engine::State::solve(Engine& engine, const NodeRef& node) {
     if (known) {
       ++cached;
       if (!is_source(*node))
-        options.stream->emit(report::StepFinished{++next_step, node_title(*node),
-                                                  report::StepFinished::Outcome::cached, {}, {}, {}});
+        options.stream->emit(report::StepFinished{
+            ++next_step, node_title(*node), report::StepFinished::Outcome::cached, {}, {}, {}});
       promise.set_value(std::move(*known));
       return future.get();
     }
@@ -221,9 +238,9 @@ Solved Engine::State::solve(Engine& engine, const NodeRef& node) {
     const auto& inputs = node->inputs();
     const bool parallel = !std::holds_alternative<graph::SealOp>(node->op());
     for (size_t i = 0; i < inputs.size(); ++i)
-      waiting.push_back(std::async(
-          parallel && inputs.size() > 1 ? std::launch::async : std::launch::deferred,
-          [this, &engine, input = inputs[i]] { return solve(engine, input); }));
+      waiting.push_back(
+          std::async(parallel && inputs.size() > 1 ? std::launch::async : std::launch::deferred,
+                     [this, &engine, input = inputs[i]] { return solve(engine, input); }));
     for (std::future<Solved>& one : waiting) one.wait();
     std::vector<Solved> solved_inputs;
     for (std::future<Solved>& one : waiting) solved_inputs.push_back(one.get());
@@ -261,7 +278,8 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
                                                                  started);
   };
   const cache::Ledger now = ledger(engine, node);
-  const std::string why = explain_miss(*options.store, options.store->last_ledger(scope(node)), now);
+  const std::string why =
+      explain_miss(*options.store, options.store->last_ledger(scope(node)), now);
   options.stream->emit(report::StepStarted{step, title});
   ++ran;
   cache::Result result;
@@ -286,8 +304,8 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
     else
       result = run_seal(engine, node);
   } catch (const Interrupted&) {
-    options.stream->emit(report::StepFinished{
-        step, title, report::StepFinished::Outcome::canceled, elapsed(), why, "interrupted"});
+    options.stream->emit(report::StepFinished{step, title, report::StepFinished::Outcome::canceled,
+                                              elapsed(), why, "interrupted"});
     throw;
   } catch (const std::exception& error) {
     options.stream->emit(report::StepFinished{step, title, report::StepFinished::Outcome::failed,
@@ -295,8 +313,8 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
     throw;
   }
   options.store->put_result({own_key}, result, scope(node), now);
-  options.stream->emit(report::StepFinished{step, title, report::StepFinished::Outcome::ran,
-                                            elapsed(), why, {}});
+  options.stream->emit(
+      report::StepFinished{step, title, report::StepFinished::Outcome::ran, elapsed(), why, {}});
   return Solved{std::move(result), false, own_key};
 }
 

@@ -128,8 +128,8 @@ class Engine {
   int steps_ran() const;
   int steps_cached() const;
 
-  /// Removes directories nobody needs any more, after the work: the build's own leftovers and what
-  /// gc dropped.
+  /// After the work: gives up this build's claims and removes directories nobody needs any more,
+  /// its own leftovers and what gc dropped.
   void sweep();
 
   struct State;

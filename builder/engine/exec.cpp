@@ -27,12 +27,13 @@ std::string joined(const std::string& left, const std::string& right) {
 
 StepFailed::StepFailed(std::string title, sandbox::ExecResult result)
     : Error(ExitCode::build_failed,
-            result.timed_out       ? fmt::format("{}: stopped at the time limit", title)
-            : result.out_of_memory ? fmt::format("{}: ran out of memory ({})", title,
-                                                 result.status.to_string())
-                                   : fmt::format("{}: {}", title, result.status.to_string())),
+            result.timed_out ? fmt::format("{}: stopped at the time limit", title)
+            : result.out_of_memory
+                ? fmt::format("{}: ran out of memory ({})", title, result.status.to_string())
+                : fmt::format("{}: {}", title, result.status.to_string())),
       result_(result) {
-  if (result.out_of_memory) set_hint("give the build more with --memory, or build with less at once");
+  if (result.out_of_memory)
+    set_hint("give the build more with --memory, or build with less at once");
 }
 
 sandbox::ExecSpec Engine::State::exec_spec(Engine& engine, const graph::NodeRef& node,
@@ -149,6 +150,11 @@ Engine::State::StepOutcome Engine::State::run_command(Engine& engine, const grap
       options.stream->emit(report::Output{step, std::string(piece)});
     }
   };
+  struct Slot {
+    std::counting_semaphore<>& slots;
+    explicit Slot(std::counting_semaphore<>& all) : slots(all) { slots.acquire(); }
+    ~Slot() { slots.release(); }
+  } const slot(slots);
   outcome.exec = engine.worker().exec(spec, io, *options.cancel);
   return outcome;
 }
@@ -163,7 +169,8 @@ cache::Result Engine::State::run_exec(Engine& engine, const graph::NodeRef& node
   if (root) {
     workspace_lock.lock();
     live = &live_workspace(engine, root);
-    SLIPWAY_CHECK(live->at == node->inputs()[static_cast<size_t>(workspace_input(*node))]->digest());
+    SLIPWAY_CHECK(live->at ==
+                  node->inputs()[static_cast<size_t>(workspace_input(*node))]->digest());
   }
   sandbox::ExecSpec spec = exec_spec(engine, node, op, node->inputs(), inputs);
 
@@ -182,9 +189,11 @@ cache::Result Engine::State::run_exec(Engine& engine, const graph::NodeRef& node
       spec.env.emplace_back(name, value);
     }
     // Told in the record of the build; on the screen it would part the transcript.
-    options.stream->emit(report::Progress{
-        step, "the host's proxies and certificate authorities reach the steps through " +
-                  join(names, " "), 0, 0, true});
+    options.stream->emit(
+        report::Progress{step,
+                         "the host's proxies and certificate authorities reach the steps through " +
+                             join(names, " "),
+                         0, 0, true});
   }
 
   const StepOutcome outcome = run_command(engine, op, spec, step);

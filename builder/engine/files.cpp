@@ -74,10 +74,9 @@ cache::Result Engine::State::run_diff(Engine& engine, const std::vector<Solved>&
   cache::Store& store = *options.store;
   const std::vector<cache::SnapshotId> lower = chain_of(store, inputs.at(0).result);
   std::vector<cache::SnapshotId> upper = chain_of(store, inputs.at(1).result);
-  const bool on_top = upper.size() >= lower.size() &&
-                      std::equal(lower.rbegin(), lower.rend(), upper.rbegin());
-  if (!on_top)
-    fail(ExitCode::app_files, "diff: the second tree was not made on top of the first");
+  const bool on_top =
+      upper.size() >= lower.size() && std::equal(lower.rbegin(), lower.rend(), upper.rbegin());
+  if (!on_top) fail(ExitCode::app_files, "diff: the second tree was not made on top of the first");
   upper.resize(upper.size() - lower.size());
   if (upper.empty()) return {};
   const cache::SnapshotId target = store.allocate_snapshot(lease);

@@ -35,7 +35,9 @@ bool same_content(const archive::TreeEntry& a, const archive::TreeEntry& b) {
          a.mtime_ns == b.mtime_ns;
 }
 
-bool below_bin(const std::string& path) { return starts_with(path, "bin/"); }
+bool below_bin(const std::string& path) {
+  return starts_with(path, "bin/");
+}
 
 }  // namespace
 
@@ -64,15 +66,14 @@ std::shared_ptr<const SourceIdentity> Engine::State::identify(Engine& engine,
     identity->text = identity->content.hex();
     for (const std::string& warning : identity->scan->warnings) options.stream->warning(warning);
   } else if (const auto* git = std::get_if<graph::GitOp>(&node->op())) {
-    identity->commit = is_commit(git->ref) ? git->ref
-                                           : options.fetcher.git_resolve(git->url, git->ref);
+    identity->commit =
+        is_commit(git->ref) ? git->ref : options.fetcher.git_resolve(git->url, git->ref);
     identity->text = identity->commit;
   } else if (const auto* http = std::get_if<graph::HttpOp>(&node->op())) {
     // Without a checksum the bytes themselves decide: they are fetched to learn the key.
     identity->text = http->checksum;
     if (identity->text.empty()) {
-      fetch::HttpResult body =
-          options.fetcher.http({http->url, {}, 10ULL << 30, 3});
+      fetch::HttpResult body = options.fetcher.http({http->url, {}, 10ULL << 30, 3});
       cache::BlobWriter blob = options.store->write_blob();
       std::vector<char> buffer(1 << 17);
       while (const size_t count = read_some(body.body.get(), buffer.data(), buffer.size()))
@@ -102,8 +103,9 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
   // The snapshot is stacked on the directory's previous one: only what changed is copied.
   const std::string memory =
       KeyBuilder("local")
-          .add("directory", dir.identity.empty() ? fs::absolute(dir.path).lexically_normal().string()
-                                                 : dir.identity)
+          .add("directory", dir.identity.empty()
+                                ? fs::absolute(dir.path).lexically_normal().string()
+                                : dir.identity)
           .add("prefix", op.prefix)
           .add("owner", fmt::format("{}:{}", op.owner.uid, op.owner.gid))
           .add("bin", op.executable_bin ? 1 : 0)
@@ -133,7 +135,8 @@ cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,
   // A layer holds the folders of what it changes, even those that did not change themselves.
   std::set<std::string> folders;
   const auto need_folders = [&](const std::string& path) {
-    for (size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    for (size_t slash = path.find('/'); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
       const std::string folder = path.substr(0, slash);
       if (!folders.insert(folder).second) continue;
       const archive::TreeEntry* entry = tree.find(folder);

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <future>
 #include <mutex>
+#include <semaphore>
 #include <set>
+#include <thread>
 
 #include "cache/source_scan.h"
 #include "engine/engine.h"
@@ -38,12 +40,16 @@ struct Engine::State {
   explicit State(Options given)
       : options(std::move(given)),
         lease(options.store->lease()),
+        slots(options.jobs > 0
+                  ? options.jobs
+                  : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))),
         single_id(options.isolation != sandbox::Isolation::none &&
                   sandbox::plan_ids(options.store->id_base()).single_id()) {}
 
   Options options;
   cache::Lease lease;
-  const bool single_id;  ///< only one id will be mapped
+  std::counting_semaphore<> slots;  ///< commands that may run at once
+  const bool single_id;             ///< only one id will be mapped
 
   std::mutex worker_mutex;
   std::unique_ptr<sandbox::Worker> worker;

@@ -16,8 +16,12 @@ struct Overloaded : Ts... {
   using Ts::operator()...;
 };
 
-std::string text(const Owner& owner) { return fmt::format("{}:{}", owner.uid, owner.gid); }
-std::string text(bool value) { return value ? "yes" : "no"; }
+std::string text(const Owner& owner) {
+  return fmt::format("{}:{}", owner.uid, owner.gid);
+}
+std::string text(bool value) {
+  return value ? "yes" : "no";
+}
 
 // Values that may hold any byte are joined with their lengths, so that ["a b"] is not ["a","b"].
 std::string framed(const std::vector<std::string>& words) {
@@ -36,15 +40,16 @@ void add_placement(Fields& fields, const std::string& prefix, const Owner& owner
 
 std::string mount_text(const Mount& mount) {
   static constexpr const char* names[] = {"bind", "cache", "secret", "tmpfs", "workspace"};
-  std::string value = fmt::format("{} input={} from={} {} output={}",
-                                  names[static_cast<int>(mount.type)], mount.input, mount.selector,
-                                  mount.readonly ? "ro" : "rw", mount.output);
-  // Ids of caches and secrets select what is mounted; their contents are no part of a key (K3, K11).
+  std::string value =
+      fmt::format("{} input={} from={} {} output={}", names[static_cast<int>(mount.type)],
+                  mount.input, mount.selector, mount.readonly ? "ro" : "rw", mount.output);
+  // Ids of caches and secrets select what is mounted; their contents are no part of a key (K3,
+  // K11).
   if (mount.type == MountType::cache)
     value += fmt::format(" id={} sharing={}", mount.cache_id, static_cast<int>(mount.sharing));
   if (mount.type == MountType::secret)
-    value += fmt::format(" id={} mode={:o} owner={}", mount.secret_id, mount.mode,
-                         text(mount.owner));
+    value +=
+        fmt::format(" id={} mode={:o} owner={}", mount.secret_id, mount.mode, text(mount.owner));
   if (mount.type == MountType::tmpfs) value += fmt::format(" size={}", mount.tmpfs_size_bytes);
   return value;
 }
@@ -59,7 +64,8 @@ Fields exec_fields(const ExecOp& op) {
   fields.emplace_back("hostname", op.hostname);
   fields.emplace_back("network", networks[static_cast<int>(op.network)]);
   fields.emplace_back("security", securities[static_cast<int>(op.security)]);
-  for (const Mount& mount : op.mounts) fields.emplace_back("mount " + mount.dest, mount_text(mount));
+  for (const Mount& mount : op.mounts)
+    fields.emplace_back("mount " + mount.dest, mount_text(mount));
   if (op.capture_stdout)
     fields.emplace_back("stdout", op.capture_stdout_only ? "captured" : "captured and shown");
   if (!op.valid_exit_codes.empty()) {
@@ -136,7 +142,9 @@ Fields definition_fields(const Op& op) {
           [](const MergeOp&) { return Fields{}; },
           [](const DiffOp&) { return Fields{}; },
           [](const WorkspaceOp& workspace) { return workspace_fields(workspace); },
-          [](const SealOp& seal) { return Fields{{"path", seal.path}}; },
+          [](const SealOp& seal) {
+            return Fields{{"path", seal.path}};
+          },
       },
       op);
 }

@@ -73,9 +73,9 @@ struct HttpOp {
 };
 
 enum class MountType : uint8_t {
-  bind,      ///< an input's tree
-  cache,     ///< a named directory that outlives the build
-  secret,    ///< a file with a secret's value
+  bind,    ///< an input's tree
+  cache,   ///< a named directory that outlives the build
+  secret,  ///< a file with a secret's value
   tmpfs,
   workspace  ///< extension: part of the pipeline's workspace (see WorkspaceOp)
 };
@@ -87,7 +87,7 @@ struct Mount {
   std::string selector;  ///< path inside the input
   std::string dest;      ///< absolute path in the step
   bool readonly = false;
-  int output = -1;       ///< -1 = changes are thrown away
+  int output = -1;  ///< -1 = changes are thrown away
   std::string cache_id;
   CacheSharing sharing = CacheSharing::shared;
   std::string secret_id;
@@ -128,13 +128,13 @@ struct ExecOp {
 /// Batched file actions on input 0 (or scratch).
 struct FileAction {
   enum class Kind : uint8_t { copy, mkdir, mkfile, rm, symlink } kind = Kind::copy;
-  int source_input = -1;          ///< copy: index of the input copied from
-  std::string source;             ///< copy: path or pattern; symlink: target
+  int source_input = -1;  ///< copy: index of the input copied from
+  std::string source;     ///< copy: path or pattern; symlink: target
   std::string dest;
-  std::string data;               ///< mkfile
-  int mode = -1;                  ///< -1 = keep
-  std::optional<Owner> owner;     ///< absent = keep (copy), 0:0 (others)
-  bool contents = true;           ///< copy: a directory's contents, not itself
+  std::string data;            ///< mkfile
+  int mode = -1;               ///< -1 = keep
+  std::optional<Owner> owner;  ///< absent = keep (copy), 0:0 (others)
+  bool contents = true;        ///< copy: a directory's contents, not itself
   bool create_dest_path = true;
   bool allow_wildcard = true;
   bool allow_missing = false;

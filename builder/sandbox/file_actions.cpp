@@ -39,7 +39,8 @@ class Actions {
       case FileAction::Kind::copy:
         return copy(action, on.source);
       case FileAction::Kind::mkdir:
-        (void)make_path(components(action.dest), action.mode < 0 ? 0755 : action.mode, action.owner);
+        (void)make_path(components(action.dest), action.mode < 0 ? 0755 : action.mode,
+                        action.owner);
         return;
       case FileAction::Kind::mkfile:
         return make_file(action);
@@ -77,7 +78,8 @@ class Actions {
           fail_errno("create directory {}", path);
         next = open_at(dir.get(), parts[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
         own(dir.get(), parts[i], owner.value_or(graph::Owner{}));
-        if (fchmod(next.get(), static_cast<mode_t>(mode)) != 0) fail_errno("set the mode of {}", path);
+        if (fchmod(next.get(), static_cast<mode_t>(mode)) != 0)
+          fail_errno("set the mode of {}", path);
       }
       dir = std::move(next);
     }
@@ -170,18 +172,19 @@ class Actions {
         copy_contents(from.get(), to.get(), action, 0);
       } else {
         const bool dest_is_folder = try_close(action.dest);
-        const std::string dest = into || dest_is_folder
-                                     ? join_path(joined(components(action.dest),
-                                                        components(action.dest).size()),
-                                                 components(path).back())
-                                     : action.dest;
+        const std::string dest =
+            into || dest_is_folder
+                ? join_path(joined(components(action.dest), components(action.dest).size()),
+                            components(path).back())
+                : action.dest;
         const auto [parent, name] = parent_of(dest, action.create_dest_path);
         const Fd from = open_in_root(source, path, O_RDONLY | O_NONBLOCK);
         copy_file(from.get(), info, parent.get(), name, action);
       }
     }
     if (copied == 0 && !action.allow_missing)
-      fail(ExitCode::app_files, "copy: '{}' does not exist in the source", printable(action.source));
+      fail(ExitCode::app_files, "copy: '{}' does not exist in the source",
+           printable(action.source));
   }
 
   bool try_close(const std::string& path) const { return static_cast<bool>(Fd(try_in_root(path))); }

@@ -58,8 +58,9 @@ std::set<std::string> distribution_certificates(const std::string& root) {
 /// Certificates that an administrator added, where the distribution's own are not kept as files.
 std::vector<std::string> added_certificates(const std::string& root) {
   std::vector<std::string> found;
-  for (const char* place : {"/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors",
-                            "/etc/pki/trust/anchors", "/etc/ca-certificates/trust-source/anchors"}) {
+  for (const char* place :
+       {"/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors",
+        "/etc/pki/trust/anchors", "/etc/ca-certificates/trust-source/anchors"}) {
     std::error_code error;
     for (fs::recursive_directory_iterator entry(joined(root, place), error), end;
          !error && entry != end; entry.increment(error)) {

@@ -20,10 +20,10 @@ inline constexpr const char* java_cacerts_path = "/etc/ssl/certs/java/cacerts";
 const std::vector<std::string>& bundle_paths();
 
 struct HostTrust {
-  std::string bundle;       ///< PEM text; empty = the host has none
-  bool extra = false;       ///< it holds CAs that the distribution does not bring
+  std::string bundle;  ///< PEM text; empty = the host has none
+  bool extra = false;  ///< it holds CAs that the distribution does not bring
   size_t extra_count = 0;
-  std::string java_cacerts; ///< path; empty unless the host has extra CAs and a Java key store
+  std::string java_cacerts;  ///< path; empty unless the host has extra CAs and a Java key store
 };
 
 /// Where host_trust looks; tests give their own.

@@ -65,8 +65,14 @@ void map_with_helper(const std::string& helper, pid_t pid, uint32_t self, const 
     throw Error(ExitCode::machine, fmt::format("{} is not installed", helper))
         .set_hint("sudo apt-get install -y uidmap");
   RunOptions options;
-  options.argv = {program, std::to_string(pid), "0", std::to_string(self), "1", "1",
-                  std::to_string(range.outside), std::to_string(range.count)};
+  options.argv = {program,
+                  std::to_string(pid),
+                  "0",
+                  std::to_string(self),
+                  "1",
+                  "1",
+                  std::to_string(range.outside),
+                  std::to_string(range.count)};
   const RunResult result = run(options);
   if (!result.status.ok())
     throw Error(ExitCode::machine, fmt::format("{} refused to map {}+{}: {}", helper, range.outside,
@@ -122,8 +128,8 @@ struct ChildInput {
 };
 
 int open_tree_clone(const char* path) {
-  return static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, path,
-                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  return static_cast<int>(
+      syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
 }
 
 [[noreturn]] void give_up(const ChildInput& in, Stage stage) {
@@ -133,7 +139,9 @@ int open_tree_clone(const char* path) {
 }
 
 /// Puts `fd` at exactly `number`, to be kept over exec. Sources lie above all targets.
-bool place(int fd, int number) { return dup2(fd, number) == number; }
+bool place(int fd, int number) {
+  return dup2(fd, number) == number;
+}
 
 /// The child. Only async-signal-safe calls: the parent has threads.
 [[noreturn]] void run_child(const ChildInput& in) {
@@ -175,7 +183,9 @@ bool place(int fd, int number) { return dup2(fd, number) == number; }
     high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 20);
     if (high[i] < 0) give_up(in, Stage::exec);
   }
-  if (!place(high[5], 0) || !place(high[5], 1) || !place(high[0], 3) || !place(high[1], 4) || !place(high[2], 5)) give_up(in, Stage::exec);
+  if (!place(high[5], 0) || !place(high[5], 1) || !place(high[0], 3) || !place(high[1], 4) ||
+      !place(high[2], 5))
+    give_up(in, Stage::exec);
   // Threat 1: nothing else of the parent's may arrive.
   if (syscall(SYS_close_range, 6U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) != 0)
     give_up(in, Stage::exec);
@@ -193,9 +203,8 @@ bool place(int fd, int number) { return dup2(fd, number) == number; }
 }
 
 [[noreturn]] void fail_stage(const ChildReport& report) {
-  Error error(ExitCode::machine,
-              fmt::format("{}: {}", stage_text[static_cast<int>(report.stage)],
-                          std::strerror(report.error)));
+  Error error(ExitCode::machine, fmt::format("{}: {}", stage_text[static_cast<int>(report.stage)],
+                                             std::strerror(report.error)));
   error.add_context("starting the sandbox");
   // AppArmor lets the namespace come into being, but without its rights.
   if (report.stage >= Stage::unshare && report.stage <= Stage::ids)
@@ -279,9 +288,15 @@ Child start_in_namespaces(const NamespaceStart& start) {
   std::string path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   char* argv[] = {words[0].data(), words[1].data(), nullptr};
   char* env[] = {path.data(), nullptr};
-  const ChildInput in{start.store_root.c_str(), start.program,     start.control,
-                      go.read.get(),            report.write.get(),
-                      {go.write.get(), report.read.get()}, !start.ids.single_id(), argv, env};
+  const ChildInput in{start.store_root.c_str(),
+                      start.program,
+                      start.control,
+                      go.read.get(),
+                      report.write.get(),
+                      {go.write.get(), report.read.get()},
+                      !start.ids.single_id(),
+                      argv,
+                      env};
   const pid_t first = fork();
   if (first < 0) fail_errno("fork");
   if (first == 0) run_child(in);

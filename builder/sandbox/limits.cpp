@@ -20,7 +20,9 @@ constexpr uint64_t period_us = 100000;
 constexpr const char* delegate_remedy =
     "run the build in a cgroup of its own: systemd-run --user --scope -p Delegate=yes slipway …";
 
-bool is_version2() { return access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0; }
+bool is_version2() {
+  return access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+}
 
 /// This process's cgroup in the hierarchy of `controller` ("" = version 2), such as "/a/b".
 std::string own_cgroup(std::string_view controller) {
@@ -54,7 +56,9 @@ void write_value(const std::string& path, const std::string& value) {
   throw Error(ExitCode::machine, "limits cannot be enforced here: " + why).set_hint(remedy);
 }
 
-std::string new_name() { return "slipway-" + to_hex(random_bytes(6)); }
+std::string new_name() {
+  return "slipway-" + to_hex(random_bytes(6));
+}
 
 }  // namespace
 
@@ -68,10 +72,9 @@ std::unique_ptr<BuildLimits> BuildLimits::create(const Limits& limits) {
       result->create_version1(limits);
   } catch (const Error& error) {
     if (starts_with(error.cause(), "limits cannot")) throw;
-    cannot_limit(error.cause(), geteuid() == 0
-                                    ? "mount the cgroup filesystem writable (docker run "
-                                      "--privileged), or leave the limits out"
-                                    : delegate_remedy);
+    cannot_limit(error.cause(), geteuid() == 0 ? "mount the cgroup filesystem writable (docker run "
+                                                 "--privileged), or leave the limits out"
+                                               : delegate_remedy);
   }
   return result;
 }
@@ -119,7 +122,8 @@ void BuildLimits::create_version1(const Limits& limits) {
 
 void BuildLimits::create_version2(const Limits& limits) {
   const bool root = geteuid() == 0;
-  // The hierarchy's root is the one place where processes and limited groups may stand side by side.
+  // The hierarchy's root is the one place where processes and limited groups may stand side by
+  // side.
   std::string parent = cgroup_root;
   if (!root || access("/sys/fs/cgroup/cgroup.type", F_OK) == 0) {
     parent += own_cgroup("");

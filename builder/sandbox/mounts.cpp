@@ -87,9 +87,9 @@ std::string clean_path(const std::string& base, const std::string& path) {
 }  // namespace
 
 Fd clone_tree(int fd, bool recursive, const MountFlags& flags) {
-  Fd tree(static_cast<int>(
-      syscall(SYS_open_tree, fd, "",
-              AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0))));
+  Fd tree(static_cast<int>(syscall(
+      SYS_open_tree, fd, "",
+      AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0))));
   if (!tree) fail_errno("open_tree {}", path_of(fd));
   set_mount_flags(tree.get(), recursive, flags);
   return tree;
@@ -163,7 +163,7 @@ Fd MountPoints::prepare(const std::string& path, bool directory, uint32_t mode,
     if (errno != ENOENT) fail_errno("mount point {}", path);
     std::string parent_path, name;
     split_last(wanted, parent_path, name);
-    const Fd above = prepare(parent_path, true);
+    const Fd above = prepare(parent_path, true, 0755, owner);
     // A real descriptor: mkdirat and friends do not take every O_PATH one on old kernels.
     Fd parent = open_at(above.get(), ".", O_RDONLY | O_DIRECTORY);
     const auto info = stat_at(parent.get(), name);

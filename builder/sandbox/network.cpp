@@ -39,8 +39,8 @@ bool tunnel_open_to_all() {
   return stat(tunnel_device, &info) == 0 && (info.st_mode & 0006) == 0006;
 }
 
-/// Runs `work` in a thread of its own and hands on what it throws. Namespaces belong to threads: the
-/// caller stays in the host's network, which it could not enter again.
+/// Runs `work` in a thread of its own and hands on what it throws. Namespaces belong to threads:
+/// the caller stays in the host's network, which it could not enter again.
 template <typename Work>
 void in_own_thread(Work work) {
   std::exception_ptr thrown;
@@ -56,7 +56,8 @@ void in_own_thread(Work work) {
 
 /// A default route in the namespace this thread is in.
 bool has_default_route() {
-  const std::string routes = read_file_if_exists("/proc/thread-self/net/route", 1 << 20).value_or("");
+  const std::string routes =
+      read_file_if_exists("/proc/thread-self/net/route", 1 << 20).value_or("");
   for (const std::string& line : split(routes, '\n')) {
     const std::vector<std::string> fields = split(line, '\t');
     if (fields.size() > 2 && fields[1] == "00000000" && fields[0] != "Iface") return true;
@@ -65,9 +66,8 @@ bool has_default_route() {
 }
 
 [[noreturn]] void fail_helper(const std::string& name, const std::string& output) {
-  throw Error(ExitCode::machine,
-              fmt::format("{} did not connect the build's network{}{}", name,
-                          output.empty() ? "" : ": ", printable(trim(output))))
+  throw Error(ExitCode::machine, fmt::format("{} did not connect the build's network{}{}", name,
+                                             output.empty() ? "" : ": ", printable(trim(output))))
       .set_hint("slipway doctor tells what is missing; --network=host uses the host's network");
 }
 
@@ -96,12 +96,13 @@ NetworkHelper find_network_helper() {
   // pasta runs inside the worker's namespaces, where even root's worker is nobody to the host.
   if (!pasta.empty() && (root ? for_all : for_us))
     // Its name stays: the program is passt, which goes by the name it was called with.
-    return {NetworkHelper::Kind::pasta, (fs::canonical(fs::path(pasta).parent_path()) / "pasta").string(),
-            {}, true};
+    return {NetworkHelper::Kind::pasta,
+            (fs::canonical(fs::path(pasta).parent_path()) / "pasta").string(),
+            {},
+            true};
   if (!slirp.empty() && (root || for_us))
     return {NetworkHelper::Kind::slirp4netns, slirp, {}, true};
-  helper.remedy =
-      pasta.empty() && slirp.empty() ? install_remedy : "sudo chmod 0666 /dev/net/tun";
+  helper.remedy = pasta.empty() && slirp.empty() ? install_remedy : "sudo chmod 0666 /dev/net/tun";
   return helper;
 }
 
@@ -149,7 +150,10 @@ SlirpProcess start_slirp(const std::string& program, int network, pid_t worker) 
   Pipe ready = Pipe::create(), output = Pipe::create(), alive = Pipe::create();
   SpawnOptions options;
   const std::string target = fmt::format("/proc/{}/fd/{}", getpid(), network);
-  options.argv = {program, "--configure", "--mtu=65520", "--disable-host-loopback",
+  options.argv = {program,
+                  "--configure",
+                  "--mtu=65520",
+                  "--disable-host-loopback",
                   fmt::format("--ready-fd={}", ready.write.get()),
                   fmt::format("--exit-fd={}", alive.read.get()),
                   "--netns-type=path"};

@@ -1,6 +1,6 @@
-// The network of steps. Network::open gives all steps of a build one network namespace of their own,
-// connected through pasta or slirp4netns: user-mode networking, no rights on the host needed, the
-// host's loopback unreachable.
+// The network of steps. Network::open gives all steps of a build one network namespace of their
+// own, connected through pasta or slirp4netns: user-mode networking, no rights on the host needed,
+// the host's loopback unreachable.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@
 
 namespace slipway::sandbox {
 
-/// Creates a network namespace with its loopback up and returns a descriptor of it; the caller stays
-/// where it is. Called by a child of the worker.
+/// Creates a network namespace with its loopback up and returns a descriptor of it; the caller
+/// stays where it is. Called by a child of the worker.
 Fd make_network_namespace();
 
 /// Which helper connects a namespace, found by looking at PATH.

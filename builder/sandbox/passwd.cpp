@@ -82,21 +82,19 @@ StepUser resolve_user(std::string_view user, std::string_view passwd, std::strin
     const auto id = parse_id(*group_name);
     if (!id && (group_name->empty() || looks_numeric(*group_name)))
       bad_user(user, "not a group id (0 to 4294967294)");
-    if (id) {
-      result.gid = *id;
-      return result;
-    }
-    bool found = false;
-    for_each_entry(group, 3, [&](const std::vector<std::string>& fields) {
-      const auto gid = parse_id(fields[2]);
-      if (fields[0] != *group_name || !gid) return false;
-      result.gid = *gid;
-      return found = true;
-    });
+    bool found = id.has_value();
+    if (id) result.gid = *id;
+    if (!found)
+      for_each_entry(group, 3, [&](const std::vector<std::string>& fields) {
+        const auto gid = parse_id(fields[2]);
+        if (fields[0] != *group_name || !gid) return false;
+        result.gid = *gid;
+        return found = true;
+      });
     if (!found) bad_user(user, "no such group in the root's /etc/group");
-    return result;
   }
-  if (!entry) return result;
+  result.groups = {result.gid};
+  if (group_name || !entry) return result;
   for_each_entry(group, 4, [&](const std::vector<std::string>& fields) {
     const auto gid = parse_id(fields[2]);
     if (!gid || *gid == result.gid) return false;
@@ -106,8 +104,7 @@ StepUser resolve_user(std::string_view user, std::string_view passwd, std::strin
     return false;
   });
   std::sort(result.groups.begin(), result.groups.end());
-  result.groups.erase(std::unique(result.groups.begin(), result.groups.end()),
-                      result.groups.end());
+  result.groups.erase(std::unique(result.groups.begin(), result.groups.end()), result.groups.end());
   return result;
 }
 

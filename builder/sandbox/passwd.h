@@ -1,5 +1,5 @@
-// Reading /etc/passwd and /etc/group of a step's root: foreign files, read within bounds by a parser
-// of our own; neither NSS nor anything else of the root is asked (threats 7, 12, 17).
+// Reading /etc/passwd and /etc/group of a step's root: foreign files, read within bounds by a
+// parser of our own; neither NSS nor anything else of the root is asked (threats 7, 12, 17).
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,10 @@ constexpr size_t passwd_file_max = 4 << 20;
 constexpr size_t passwd_line_max = 64 << 10;
 
 /// Resolves "uid", "uid:gid", "name", "name:group" as Docker does: numbers need no entry; a name
-/// must have one; the group defaults to the passwd entry's, else 0; supplementary groups come from
-/// the group file unless a group is given. Ids are unsigned 32-bit decimals: "-1", "4294967296",
-/// "0x0" and "root " are errors of exit code app_files. 4294967295 is refused: it means "keep".
+/// must have one; the group defaults to the passwd entry's, else 0 (I3). Supplementary groups are
+/// the group itself and, unless one is given, those of the group file. Ids are unsigned 32-bit
+/// decimals: "-1", "4294967296", "0x0" and "root " are errors of exit code app_files. 4294967295 is
+/// refused: it means "keep".
 StepUser resolve_user(std::string_view user, std::string_view passwd, std::string_view group);
 
 }  // namespace slipway::sandbox

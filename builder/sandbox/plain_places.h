@@ -25,9 +25,9 @@ class PlainPlaces {
 
  private:
   struct Moved {
-    std::string place;   ///< absolute path on the machine
-    int layer = -1;      ///< workspace upper it goes back to; -1 = removed afterwards
-    std::string inside;  ///< path below the layer
+    std::string place;         ///< absolute path on the machine
+    int layer = -1;            ///< workspace upper it goes back to; -1 = removed afterwards
+    std::string inside;        ///< path below the layer
     bool keep_folder = false;  ///< the folder was there before; only its entries are ours
   };
   void place_workspace(const StepMount& mount);

@@ -42,9 +42,9 @@ Capability ids_row(const IdPlan& ids) {
   if (find_program("newuidmap").empty())
     row.remedy = "sudo apt-get install -y uidmap";
   else
-    row.remedy = fmt::format(
-        "sudo usermod --add-subuids {0}-{1} --add-subgids {0}-{1} \"$(id -un)\"", subids_start,
-        subids_start + 65535);
+    row.remedy =
+        fmt::format("sudo usermod --add-subuids {0}-{1} --add-subgids {0}-{1} \"$(id -un)\"",
+                    subids_start, subids_start + 65535);
   return row;
 }
 
@@ -63,8 +63,11 @@ Capability limits_row() {
 Capability seccomp_row() {
   const auto actions = read_file_if_exists("/proc/sys/kernel/seccomp/actions_avail", 4096);
   if (actions && actions->find("errno") != std::string::npos)
-    return {"seccomp", true, true,
-            fmt::format("profile compiles to {} instructions", compile_seccomp().size() / 8), {}};
+    return {"seccomp",
+            true,
+            true,
+            fmt::format("profile compiles to {} instructions", compile_seccomp().size() / 8),
+            {}};
   return {"seccomp", false, true, "the kernel has no seccomp filters",
           "use a kernel built with CONFIG_SECCOMP_FILTER"};
 }
@@ -87,10 +90,10 @@ Capability trust_row() {
   if (trust.bundle.empty())
     return {"certificates", false, false, "no bundle of certificate authorities was found",
             "sudo apt-get install -y ca-certificates"};
-  std::string detail = trust.extra
-                           ? fmt::format("{} of the machine's own are handed to build steps",
-                                         trust.extra_count)
-                           : std::string("the distribution's");
+  std::string detail =
+      trust.extra
+          ? fmt::format("{} of the machine's own are handed to build steps", trust.extra_count)
+          : std::string("the distribution's");
   return {"certificates", true, false, detail, {}};
 }
 
@@ -126,8 +129,9 @@ void sandbox_rows(cache::Store& store, const std::string& worker_program,
     worker->apply_files(layer(), request);
     rows.push_back({"overlay", true, true, "mounts in a user namespace", {}});
   } catch (Error& error) {
-    rows.push_back({"overlay", false, true, error.what(),
-                    "put the store on ext4, xfs or btrfs (SLIPWAY_HOME), with Linux 5.11 or newer"});
+    rows.push_back(
+        {"overlay", false, true, error.what(),
+         "put the store on ext4, xfs or btrfs (SLIPWAY_HOME), with Linux 5.11 or newer"});
   }
   try {
     ExecSpec spec;
@@ -138,9 +142,13 @@ void sandbox_rows(cache::Store& store, const std::string& worker_program,
     const ExecResult result = worker->exec(spec, {}, cancel);
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
         std::chrono::steady_clock::now() - start);
-    if (!result.status.ok()) fail(ExitCode::machine, "a command ended with {}", result.status.to_string());
-    rows.push_back({"runtime", true, true,
-                    fmt::format("ran a command in {} ms; its protections hold", took.count()), {}});
+    if (!result.status.ok())
+      fail(ExitCode::machine, "a command ended with {}", result.status.to_string());
+    rows.push_back({"runtime",
+                    true,
+                    true,
+                    fmt::format("ran a command in {} ms; its protections hold", took.count()),
+                    {}});
   } catch (const Error& error) {
     failed("runtime", error);
   }

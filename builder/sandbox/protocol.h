@@ -44,15 +44,15 @@ inline constexpr const char* scratch_prefix = ".scratch-";
 struct Setup {
   Isolation isolation = Isolation::oci;
   bool single_id = false;
-  std::string runtime;            ///< path of crun or runc
+  std::string runtime;  ///< path of crun or runc
   bool is_crun = true;
-  std::string seccomp_bpf;        ///< compiled filter, for crun
-  std::string seccomp_json;       ///< profile, for runc
-  std::string ca_bundle;          ///< PEM text of the host's bundle; empty = none
-  std::string java_cacerts;       ///< path on the host; empty = none
-  std::string resolv_conf;        ///< for steps with a network namespace of their own
-  std::string resolv_conf_host;   ///< the host's, as it is
-  std::string scratch;            ///< name below snapshots/ for upper directories thrown away
+  std::string seccomp_bpf;       ///< compiled filter, for crun
+  std::string seccomp_json;      ///< profile, for runc
+  std::string ca_bundle;         ///< PEM text of the host's bundle; empty = none
+  std::string java_cacerts;      ///< path on the host; empty = none
+  std::string resolv_conf;       ///< for steps with a network namespace of their own
+  std::string resolv_conf_host;  ///< the host's, as it is
+  std::string scratch;           ///< name below snapshots/ for upper directories thrown away
 };
 
 /// An Error as it travels; anything else that was thrown becomes ExitCode::bug.
@@ -63,70 +63,70 @@ struct WireError {
 };
 
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, Setup>
+requires std::is_same_v<std::remove_const_t<T>, Setup>
 void fields(Coder& coder, T& v) {
   coder(v.isolation, v.single_id, v.runtime, v.is_crun, v.seccomp_bpf, v.seccomp_json, v.ca_bundle,
         v.java_cacerts, v.resolv_conf, v.resolv_conf_host, v.scratch);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, WireError>
+requires std::is_same_v<std::remove_const_t<T>, WireError>
 void fields(Coder& coder, T& v) {
   coder(v.code, v.cause, v.hint, v.context);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, graph::Owner>
+requires std::is_same_v<std::remove_const_t<T>, graph::Owner>
 void fields(Coder& coder, T& v) {
   coder(v.uid, v.gid);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, graph::WorkspaceOp::Dir>
+requires std::is_same_v<std::remove_const_t<T>, graph::WorkspaceOp::Dir>
 void fields(Coder& coder, T& v) {
   coder(v.path, v.mode, v.owner);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, Root>
+requires std::is_same_v<std::remove_const_t<T>, Root>
 void fields(Coder& coder, T& v) {
   coder(v.layers, v.host, v.readonly, v.upper);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, StepMount>
+requires std::is_same_v<std::remove_const_t<T>, StepMount>
 void fields(Coder& coder, T& v) {
   coder(v.kind, v.dest, v.source, v.layers, v.files, v.mode, v.owner, v.readonly, v.size_bytes);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, Workspace>
+requires std::is_same_v<std::remove_const_t<T>, Workspace>
 void fields(Coder& coder, T& v) {
   coder(v.upper, v.layers);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, ExecSpec>
+requires std::is_same_v<std::remove_const_t<T>, ExecSpec>
 void fields(Coder& coder, T& v) {
   coder(v.root, v.workspace, v.mounts, v.argv, v.env, v.cwd, v.user, v.hostname, v.network,
         v.security, v.extra_hosts, v.terminal, v.timeout, v.host_ca);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, graph::FileAction>
+requires std::is_same_v<std::remove_const_t<T>, graph::FileAction>
 void fields(Coder& coder, T& v) {
   coder(v.kind, v.source_input, v.source, v.dest, v.data, v.mode, v.owner, v.contents,
         v.create_dest_path, v.allow_wildcard, v.allow_missing);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, FileRequest::Action>
+requires std::is_same_v<std::remove_const_t<T>, FileRequest::Action>
 void fields(Coder& coder, T& v) {
   coder(v.action, v.source_layers, v.source_path);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, FileRequest>
+requires std::is_same_v<std::remove_const_t<T>, FileRequest>
 void fields(Coder& coder, T& v) {
   coder(v.base, v.actions);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, ExecResult>
+requires std::is_same_v<std::remove_const_t<T>, ExecResult>
 void fields(Coder& coder, T& v) {
   coder(v.status.code, v.status.signal, v.timed_out, v.out_of_memory);
 }
 template <typename Coder, typename T>
-  requires std::is_same_v<std::remove_const_t<T>, UnpackOptions>
+requires std::is_same_v<std::remove_const_t<T>, UnpackOptions>
 void fields(Coder& coder, T& v) {
   coder(v.prefix, v.strip_wrapper, v.bin_executable, v.whiteouts, v.owner, v.size_max_bytes,
         v.entries_max);

@@ -134,8 +134,8 @@ std::vector<Fd> open_stack(int snapshots, const Workspace& tree) {
   return layers;
 }
 
-archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive, const UnpackOptions& options,
-                           bool single_id) {
+archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
+                           const UnpackOptions& options, bool single_id) {
   const Fd layer = make_layer(snapshots, target);
   archive::ExtractOptions extract;
   extract.prefix = options.prefix;
@@ -171,8 +171,8 @@ void remove_snapshots(int snapshots, const std::vector<SnapshotId>& ids) {
   for (const SnapshotId id : ids) remove_tree_at(snapshots, std::to_string(id));
 }
 
-void serve_request(const WorkerState& state, Request request, Decoder& payload,
-                   std::vector<Fd> fds, int channel) {
+void serve_request(const WorkerState& state, Request request, Decoder& payload, std::vector<Fd> fds,
+                   int channel) {
   const bool single = state.setup.single_id;
   const Fd snapshots = open_file(".", O_RDONLY | O_DIRECTORY);
   switch (request) {

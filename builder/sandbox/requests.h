@@ -11,16 +11,16 @@ namespace slipway::sandbox {
 
 /// Does the work and sends the reply; throws what goes wrong. The current directory is snapshots/
 /// (inside the worker) and layers are reached by relative names.
-void serve_request(const WorkerState& state, Request request, Decoder& payload,
-                   std::vector<Fd> fds, int channel);
+void serve_request(const WorkerState& state, Request request, Decoder& payload, std::vector<Fd> fds,
+                   int channel);
 
 /// The operations themselves, relative to an open snapshots/ directory: also used on rung none,
 /// where no worker stands between.
 Fd open_layer(int snapshots, SnapshotId id);
 /// snapshots/<id>/fs, made when missing.
 Fd make_layer(int snapshots, SnapshotId id);
-archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive, const UnpackOptions& options,
-                           bool single_id);
+archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
+                           const UnpackOptions& options, bool single_id);
 ScanResult scan_stack(int snapshots, const ScanRequest& request);
 void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target);
 void move_path(int snapshots, SnapshotId from, const std::string& from_path, SnapshotId to,

@@ -36,9 +36,9 @@ Runtime find_runtime(const std::string& wanted, cache::Store* store) {
   if (runtime.path.empty()) runtime.path = find_program("runc");
   struct stat info {};
   if (runtime.path.empty() || stat(runtime.path.c_str(), &info) != 0)
-    throw Error(ExitCode::machine,
-                wanted.empty() ? std::string("no OCI runtime is installed (crun or runc)")
-                               : fmt::format("the OCI runtime {} is not there", wanted))
+    throw Error(ExitCode::machine, wanted.empty()
+                                       ? std::string("no OCI runtime is installed (crun or runc)")
+                                       : fmt::format("the OCI runtime {} is not there", wanted))
         .set_hint("sudo apt-get install -y crun");
   // The worker sees the machine's root in another place: no links on the way.
   runtime.path = fs::canonical(runtime.path).string();
@@ -79,8 +79,7 @@ std::string seccomp_bpf(cache::Store* store) {
   }
   const std::string bpf = compile_seccomp();
   if (store != nullptr)
-    store->put_value(value_area, "seccomp",
-                     {{"key", key}, {"bpf", to_hex(bpf)}});
+    store->put_value(value_area, "seccomp", {{"key", key}, {"bpf", to_hex(bpf)}});
   return bpf;
 }
 

@@ -10,13 +10,38 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* capability_name[] = {
-    "CHOWN",         "DAC_OVERRIDE",     "DAC_READ_SEARCH", "FOWNER",       "FSETID",
-    "KILL",          "SETGID",           "SETUID",          "SETPCAP",      "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN",       "NET_RAW",      "IPC_LOCK",
-    "IPC_OWNER",     "SYS_MODULE",       "SYS_RAWIO",       "SYS_CHROOT",   "SYS_PTRACE",
-    "SYS_PACCT",     "SYS_ADMIN",        "SYS_BOOT",        "SYS_NICE",     "SYS_RESOURCE",
-    "SYS_TIME",      "SYS_TTY_CONFIG",   "MKNOD",           "LEASE",        "AUDIT_WRITE",
-    "AUDIT_CONTROL", "SETFCAP",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
 };
 
 json mount(const char* destination, const char* type, std::vector<std::string> options) {
@@ -33,8 +58,7 @@ json mounts(const RuntimeInput& input) {
   list.push_back(
       mount("/dev/shm", "tmpfs", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}));
   list.push_back(mount("/dev/mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
-  if (input.mount_sys)
-    list.push_back(mount("/sys", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
+  if (input.mount_sys) list.push_back(mount("/sys", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
   return list;
 }
 
@@ -62,7 +86,8 @@ json process(const RuntimeInput& input) {
                                  ? std::string("/")
                                  : input.user.home));
   json user = {{"uid", input.user.uid}, {"gid", input.user.gid}, {"umask", 0022}};
-  if (!input.user.groups.empty()) user["additionalGids"] = input.user.groups;
+  // With a single id setgroups() is denied to the whole namespace.
+  if (!input.setup.single_id) user["additionalGids"] = input.user.groups;
   const std::vector<std::string> capabilities = capability_names(default_capabilities);
   return {{"terminal", input.terminal},
           {"user", user},
@@ -72,8 +97,7 @@ json process(const RuntimeInput& input) {
           // Inheritable and ambient stay empty (threat 17).
           {"capabilities",
            {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}},
-          {"rlimits",
-           {open_files_limit(), {{"type", "RLIMIT_CORE"}, {"soft", 0}, {"hard", 0}}}},
+          {"rlimits", {open_files_limit(), {{"type", "RLIMIT_CORE"}, {"soft", 0}, {"hard", 0}}}},
           {"noNewPrivileges", spec.security == graph::Security::no_new_privileges}};
 }
 
@@ -111,11 +135,17 @@ std::vector<std::string> capability_names(uint64_t mask) {
 }
 
 const std::vector<std::string>& masked_paths() {
-  static const std::vector<std::string> paths = {
-      "/proc/acpi",        "/proc/asound",      "/proc/kcore",
-      "/proc/keys",        "/proc/latency_stats", "/proc/timer_list",
-      "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-      "/sys/firmware",     "/sys/devices/virtual/powercap"};
+  static const std::vector<std::string> paths = {"/proc/acpi",
+                                                 "/proc/asound",
+                                                 "/proc/kcore",
+                                                 "/proc/keys",
+                                                 "/proc/latency_stats",
+                                                 "/proc/timer_list",
+                                                 "/proc/timer_stats",
+                                                 "/proc/sched_debug",
+                                                 "/proc/scsi",
+                                                 "/sys/firmware",
+                                                 "/sys/devices/virtual/powercap"};
   return paths;
 }
 

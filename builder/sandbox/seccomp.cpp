@@ -21,8 +21,7 @@ struct FilterRelease {
 using Filter = std::unique_ptr<void, FilterRelease>;
 
 void check(int result, std::string_view doing) {
-  if (result < 0)
-    fail(ExitCode::machine, "seccomp profile: {}: {}", doing, std::strerror(-result));
+  if (result < 0) fail(ExitCode::machine, "seccomp profile: {}: {}", doing, std::strerror(-result));
 }
 
 scmp_arg_cmp compare(const ArgCondition& condition) {
@@ -112,8 +111,7 @@ std::string compile_seccomp() {
 std::string seccomp_cache_key() {
   const scmp_version* version = seccomp_version();
   KeyBuilder key("seccomp");
-  key.add("library",
-          fmt::format("{}.{}.{}", version->major, version->minor, version->micro));
+  key.add("library", fmt::format("{}.{}.{}", version->major, version->minor, version->micro));
   key.add("profile", seccomp_json().dump());
   return key.finish().hex();
 }
@@ -153,8 +151,7 @@ std::string base64(std::string_view data) {
     const size_t count = std::min<size_t>(3, data.size() - i);
     for (size_t j = 0; j < 3; ++j)
       group = group << 8 | (j < count ? static_cast<uint8_t>(data[i + j]) : 0U);
-    for (size_t j = 0; j < 4; ++j)
-      text += j <= count ? digits[group >> (18 - 6 * j) & 63U] : '=';
+    for (size_t j = 0; j < 4; ++j) text += j <= count ? digits[group >> (18 - 6 * j) & 63U] : '=';
   }
   return text;
 }

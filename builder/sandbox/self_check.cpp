@@ -41,7 +41,8 @@ std::string check_status(const std::string& name, const std::string& value) {
   const auto number = [&] { return std::strtoull(value.c_str(), nullptr, 16); };
   if (name == "NoNewPrivs" && value != "1") return "no_new_privs is off";
   if (name == "Seccomp" && value != "2") return "no seccomp filter is in force";
-  if ((name == "CapBnd" || name == "CapPrm" || name == "CapEff") && number() != default_capabilities)
+  if ((name == "CapBnd" || name == "CapPrm" || name == "CapEff") &&
+      number() != default_capabilities)
     return fmt::format("{} is {}, expected {:016x}", name, value, default_capabilities);
   if ((name == "CapInh" || name == "CapAmb") && number() != 0)
     return fmt::format("{} is not empty: {}", name, value);
@@ -111,8 +112,9 @@ void self_check(cache::Store& store, const std::string& runtime_identity, const 
   if (!problem.empty()) {
     Error error(ExitCode::machine, "the sandbox does not protect: " + problem);
     if (!errors.empty()) error.add_context(printable(trim(errors)));
-    throw error.set_hint("slipway doctor tells what this machine lacks; --isolation=none goes on "
-                         "without protection");
+    throw error.set_hint(
+        "slipway doctor tells what this machine lacks; --isolation=none goes on "
+        "without protection");
   }
   store.put_value(value_area, "checked", key);
 }

@@ -112,9 +112,8 @@ int exit_code_of_runtime_error(const std::string& errors) {
                              errors.find("open executable") != std::string::npos ||
                              errors.find("cannot find") != std::string::npos;
   if (!about_program) return -1;
-  if (errors.find("No such file") != std::string::npos ||
-      errors.find("not found") != std::string::npos)
-    return exit_not_found;
+  for (const char* words : {"No such file", "no such file", "not found"})
+    if (errors.find(words) != std::string::npos) return exit_not_found;
   return exit_not_executable;
 }
 
@@ -180,10 +179,8 @@ ExecResult run_step(const WorkerState& state, const ExecSpec& spec, StepIo io, i
 
   const std::string log = std::string(place::step) + "/log";
   SpawnOptions spawning;
-  spawning.argv = {place::host + state.setup.runtime,
-                   std::string("--root=") + place::step + "/run",
-                   "--log=" + log,
-                   "--log-format=json"};
+  spawning.argv = {place::host + state.setup.runtime, std::string("--root=") + place::step + "/run",
+                   "--log=" + log, "--log-format=json"};
   if (state.setup.is_crun) spawning.argv.push_back("--cgroup-manager=disabled");
   spawning.argv.insert(spawning.argv.end(), {"run", std::string("--bundle=") + place::step});
   std::optional<Console> console;
@@ -213,7 +210,8 @@ ExecResult run_step(const WorkerState& state, const ExecSpec& spec, StepIo io, i
   }
   kill_descendants();
   if (ended == Ended::by_itself && !result.status.ok()) {
-    const std::string errors = runtime_errors(read_file_if_exists(log, runtime_log_max).value_or(""));
+    const std::string errors =
+        runtime_errors(read_file_if_exists(log, runtime_log_max).value_or(""));
     if (!errors.empty()) {
       const int code = exit_code_of_runtime_error(errors);
       if (code < 0)

@@ -39,7 +39,9 @@ StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : io_(io) {
   open_stream(err_, io.stderr_fd, spec.terminal ? none : io.on_stderr);
 }
 
-StepOutput::~StepOutput() { stop_terminal(); }
+StepOutput::~StepOutput() {
+  stop_terminal();
+}
 
 void StepOutput::open_stream(Stream& stream, int direct,
                              const std::function<void(std::string_view)>& callback) {
@@ -91,9 +93,8 @@ bool StepOutput::pump(Stream& stream) {
 void StepOutput::drain() {
   const auto until = Clock::now() + drain_grace;
   while (out_.read || err_.read || master_) {
-    pollfd polls[] = {{out_.read.get(), POLLIN, 0},
-                      {err_.read.get(), POLLIN, 0},
-                      {master_.get(), POLLIN, 0}};
+    pollfd polls[] = {
+        {out_.read.get(), POLLIN, 0}, {err_.read.get(), POLLIN, 0}, {master_.get(), POLLIN, 0}};
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
     if (left <= 0) break;

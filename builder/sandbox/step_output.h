@@ -41,7 +41,8 @@ class StepOutput {
     int direct = -1;
     const std::function<void(std::string_view)>* callback = nullptr;
   };
-  void open_stream(Stream& stream, int direct, const std::function<void(std::string_view)>& callback);
+  void open_stream(Stream& stream, int direct,
+                   const std::function<void(std::string_view)>& callback);
   /// Reads what is there; false at the end.
   static bool pump(Stream& stream);
   void drain();

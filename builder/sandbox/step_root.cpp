@@ -58,7 +58,9 @@ bool is_below(const std::string& path, const std::string& folder) {
 
 }  // namespace
 
-std::string layer_name(SnapshotId id) { return fmt::format("{}/fs", id); }
+std::string layer_name(SnapshotId id) {
+  return fmt::format("{}/fs", id);
+}
 
 StepRoot::StepRoot(const WorkerState& state, const ExecSpec& spec)
     : state_(state), spec_(spec), path_(std::string(place::step) + "/root") {
@@ -111,8 +113,8 @@ std::string StepRoot::scratch_directory() {
     return path;
   }
   if (scratch_.empty()) {
-    scratch_ = fmt::format("{}/{}/{}", place::snapshots, state_.setup.scratch,
-                           to_hex(random_bytes(8)));
+    scratch_ =
+        fmt::format("{}/{}/{}", place::snapshots, state_.setup.scratch, to_hex(random_bytes(8)));
     make_directory(scratch_, 0700);
   }
   make_directory(scratch_ + "/" + number, 0700);
@@ -224,11 +226,9 @@ void StepRoot::mount_step(const StepMount& mount) {
       for (const auto& [name, text] : mount.files) {
         if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
           fail(ExitCode::app_files, "file name \"{}\"", printable(name));
-        const Fd file =
-            open_at(tree.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        const Fd file = open_at(tree.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
         write_all(file.get(), text);
-        if (fchown(file.get(), owner.uid, owner.gid) != 0)
-          fail_errno("chown {}", name);
+        if (fchown(file.get(), owner.uid, owner.gid) != 0) fail_errno("chown {}", name);
       }
       if (mount.readonly)
         set_mount_flags(tree.get(), false, {.readonly = true, .nosuid = true, .nodev = true});
@@ -257,8 +257,8 @@ void StepRoot::bind_readonly(const std::string& source, const std::string& dest)
   attach(tree.get(), target.get());
 }
 
-void StepRoot::bind_text(const std::string& name, const std::string& text,
-                         const std::string& dest, uint32_t mode) {
+void StepRoot::bind_text(const std::string& name, const std::string& text, const std::string& dest,
+                         uint32_t mode) {
   const std::string path = fmt::format("{}/{}", place::step, name);
   const Fd file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
   write_all(file.get(), text);
@@ -277,8 +277,10 @@ void StepRoot::mount_network_files() {
     hosts += fmt::format("{}\t{}\n", entry.substr(colon + 1), entry.substr(0, colon));
   }
   std::string resolv;
-  if (spec_.network == graph::Network::host) resolv = state_.setup.resolv_conf_host;
-  else if (spec_.network != graph::Network::none) resolv = state_.setup.resolv_conf;
+  if (spec_.network == graph::Network::host)
+    resolv = state_.setup.resolv_conf_host;
+  else if (spec_.network != graph::Network::none)
+    resolv = state_.setup.resolv_conf;
   bind_text("hosts", hosts, "/etc/hosts", 0644);
   bind_text("resolv.conf", resolv, "/etc/resolv.conf", 0644);
 }
@@ -307,14 +309,14 @@ void StepRoot::mount_trust() {
 void StepRoot::mount_host_sys() {
   // A fresh sysfs shows a network namespace that this user namespace does not own: refused.
   const Fd host = open_file(std::string(place::host) + "/sys", O_PATH | O_DIRECTORY);
-  const Fd tree = clone_tree(
-      host.get(), true, {.readonly = true, .nosuid = true, .nodev = true, .noexec = true});
+  const Fd tree = clone_tree(host.get(), true,
+                             {.readonly = true, .nosuid = true, .nodev = true, .noexec = true});
   const Fd target = points_->prepare("/sys", true);
   attach(tree.get(), target.get());
   const Fd cgroup = try_open_in_root(root_.get(), "/sys/fs/cgroup", O_PATH | O_DIRECTORY);
   if (!cgroup) return;
-  const Fd empty = make_tmpfs(0755, {}, 4096,
-                              {.readonly = true, .nosuid = true, .nodev = true, .noexec = true});
+  const Fd empty =
+      make_tmpfs(0755, {}, 4096, {.readonly = true, .nosuid = true, .nodev = true, .noexec = true});
   attach(empty.get(), cgroup.get());
 }
 

@@ -15,11 +15,11 @@ namespace slipway::sandbox {
 
 /// Fixed places of the worker's private root filesystem.
 namespace place {
-constexpr const char* host = "/old";        ///< the machine's root
-constexpr const char* snapshots = "/s";     ///< the store's snapshots/; also the current directory
-constexpr const char* caches = "/c";        ///< the store's caches/
-constexpr const char* shared = "/r";        ///< what all steps share: host etc, CA bundle
-constexpr const char* step = "/x";          ///< a tmpfs of the step's own
+constexpr const char* host = "/old";     ///< the machine's root
+constexpr const char* snapshots = "/s";  ///< the store's snapshots/; also the current directory
+constexpr const char* caches = "/c";     ///< the store's caches/
+constexpr const char* shared = "/r";     ///< what all steps share: host etc, CA bundle
+constexpr const char* step = "/x";       ///< a tmpfs of the step's own
 }  // namespace place
 
 /// What the worker found out once and its children use.

@@ -1,6 +1,6 @@
-// Binary coding of the values that parent and worker exchange: length-prefixed, little-endian as the
-// machine has it (both ends are one machine and one version). A type of ours takes part by a free
-// function template fields(coder, value) that names its members once, for both directions.
+// Binary coding of the values that parent and worker exchange: length-prefixed, little-endian as
+// the machine has it (both ends are one machine and one version). A type of ours takes part by a
+// free function template fields(coder, value) that names its members once, for both directions.
 #pragma once
 
 #include <chrono>
@@ -28,8 +28,7 @@ class Encoder {
 
  private:
   template <typename T>
-    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-  void put(const T& value) {
+  requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void put(const T& value) {
     data_.append(reinterpret_cast<const char*>(&value), sizeof value);
   }
   void put(const std::string& text) {
@@ -58,10 +57,7 @@ class Encoder {
   }
   void put(const std::chrono::milliseconds& value) { put(static_cast<int64_t>(value.count())); }
   template <typename T>
-    requires(std::is_class_v<T>)
-  void put(const T& value) {
-    fields(*this, value);
-  }
+  requires(std::is_class_v<T>) void put(const T& value) { fields(*this, value); }
   std::string data_;
 };
 
@@ -94,8 +90,7 @@ class Decoder {
     return part;
   }
   template <typename T>
-    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-  void get(T& value) {
+  requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void get(T& value) {
     const std::string_view part = cut(sizeof value);
     if constexpr (std::is_same_v<T, bool>)
       value = part[0] != 0;
@@ -128,14 +123,9 @@ class Decoder {
     value.reset();
     if (next<bool>()) value = next<T>();
   }
-  void get(std::chrono::milliseconds& value) {
-    value = std::chrono::milliseconds(next<int64_t>());
-  }
+  void get(std::chrono::milliseconds& value) { value = std::chrono::milliseconds(next<int64_t>()); }
   template <typename T>
-    requires(std::is_class_v<T>)
-  void get(T& value) {
-    fields(*this, value);
-  }
+  requires(std::is_class_v<T>) void get(T& value) { fields(*this, value); }
   std::string_view data_;
 };
 

@@ -201,10 +201,9 @@ class OciWorker : public Worker {
     return archive::parse_tree(read_reply(channel.get(), text).next<std::string>());
   }
   ScanResult scan(const ScanRequest& wanted) override {
-    const Fd channel =
-        request(message(Request::scan, wanted.tree, wanted.path,
-                        archive::serialize_tree(wanted.lower), wanted.previous_state,
-                        wanted.digests));
+    const Fd channel = request(message(Request::scan, wanted.tree, wanted.path,
+                                       archive::serialize_tree(wanted.lower), wanted.previous_state,
+                                       wanted.digests));
     std::string text, tree;
     Decoder reply = read_reply(channel.get(), text);
     ScanResult result;
@@ -279,10 +278,9 @@ class OciWorker : public Worker {
   std::string step_resolv_conf(const std::string& host) const {
     const std::string filtered = filter_resolv_conf(host);
     if (!filtered.empty()) return filtered;
-    return fmt::format("nameserver {}\n",
-                       network_helper_.kind == NetworkHelper::Kind::slirp4netns
-                           ? slirp_name_server
-                           : pasta_name_server);
+    return fmt::format("nameserver {}\n", network_helper_.kind == NetworkHelper::Kind::slirp4netns
+                                              ? slirp_name_server
+                                              : pasta_name_server);
   }
 
   /// The network that all steps of this build share, made when the first step needs it.
@@ -294,9 +292,9 @@ class OciWorker : public Worker {
           .set_hint(network_helper_.remedy + ", or use --network=host");
     const bool pasta = network_helper_.kind == NetworkHelper::Kind::pasta;
     const bool own_server = filter_resolv_conf(host_resolv_conf("/")).empty();
-    network_channel_ = request(message(Request::network,
-                                       pasta ? network_helper_.program : std::string(),
-                                       std::string(own_server ? pasta_name_server : "")));
+    network_channel_ =
+        request(message(Request::network, pasta ? network_helper_.program : std::string(),
+                        std::string(own_server ? pasta_name_server : "")));
     std::string text;
     std::vector<Fd> fds;
     (void)read_reply(network_channel_.get(), text, &fds);

@@ -101,12 +101,12 @@ struct ExecSpec {
   std::vector<std::string> argv;
   std::vector<std::pair<std::string, std::string>> env;
   std::string cwd = "/";
-  std::string user = "0:0";       ///< numeric, or a name of the root's passwd
+  std::string user = "0:0";  ///< numeric, or a name of the root's passwd
   std::string hostname = "slipway";
   graph::Network network = graph::Network::none;
   graph::Security security = graph::Security::sandbox;
   std::vector<std::string> extra_hosts;  ///< "name:ip"
-  bool terminal = false;          ///< stdin/out/err are a terminal of the user's (--debug, run)
+  bool terminal = false;  ///< stdin/out/err are a terminal of the user's (--debug, run)
   std::optional<std::chrono::milliseconds> timeout;
   /// The host's CA bundle and resolver files are provided unless network is none.
   bool host_ca = true;
@@ -157,19 +157,19 @@ class TreeReader {
 };
 
 struct UnpackOptions {
-  std::string prefix;             ///< place everything below this folder
-  bool strip_wrapper = false;     ///< heroku.md SRC-6
-  bool bin_executable = false;    ///< heroku.md SRC-7
-  bool whiteouts = false;         ///< OCI layer: .wh. names hide what is below
-  std::optional<graph::Owner> owner;  ///< all entries; absent = as in the archive
+  std::string prefix;                     ///< place everything below this folder
+  bool strip_wrapper = false;             ///< heroku.md SRC-6
+  bool bin_executable = false;            ///< heroku.md SRC-7
+  bool whiteouts = false;                 ///< OCI layer: .wh. names hide what is below
+  std::optional<graph::Owner> owner;      ///< all entries; absent = as in the archive
   uint64_t size_max_bytes = 50ULL << 30;  ///< expanded; threat 21
   uint64_t entries_max = 5'000'000;
 };
 
 /// A listing plus, for a workspace, who wrote what since the listing before.
 struct ScanRequest {
-  Workspace tree;             ///< upper may be 0: then a plain stack of layers
-  std::string path;           ///< only below this folder
+  Workspace tree;    ///< upper may be 0: then a plain stack of layers
+  std::string path;  ///< only below this folder
   /// Listing of `path` in the lower layers; entries the upper does not touch are taken from it.
   archive::Tree lower;
   /// Digests known from the previous scan, by identity; unchanged files are not read again.
@@ -178,10 +178,10 @@ struct ScanRequest {
   bool digests = true;
 };
 struct ScanResult {
-  archive::Tree tree;          ///< below `path`, paths relative to it
-  std::string state;           ///< opaque; give it to the next scan
-  std::vector<std::string> changed;  ///< paths written since previous_state
-  std::vector<std::string> warnings; ///< sockets, FIFOs, devices that were left out
+  archive::Tree tree;                 ///< below `path`, paths relative to it
+  std::string state;                  ///< opaque; give it to the next scan
+  std::vector<std::string> changed;   ///< paths written since previous_state
+  std::vector<std::string> warnings;  ///< sockets, FIFOs, devices that were left out
 };
 
 /// Batched file actions (graph::FileOp) on a stack; the result is one new layer over `base`.
@@ -229,11 +229,11 @@ class Worker {
 
 /// What this machine offers; `slipway doctor` prints it.
 struct Capability {
-  std::string name;     ///< "user namespaces", "subordinate ids", "overlay", "runtime", …
+  std::string name;  ///< "user namespaces", "subordinate ids", "overlay", "runtime", …
   bool ok = false;
   bool required = false;  ///< for rung oci
   std::string detail;
-  std::string remedy;   ///< exact command, empty when ok
+  std::string remedy;  ///< exact command, empty when ok
 };
 struct MachineReport {
   std::vector<Capability> capabilities;

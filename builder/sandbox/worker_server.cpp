@@ -61,8 +61,8 @@ void enter_private_root() {
   }
   if (syscall(SYS_pivot_root, ".", "old") != 0) fail_errno("pivot_root");
   if (chdir("/") != 0) fail_errno("chdir /");
-  for (const char* name : {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "nix", "opt",
-                           "sbin", "usr"}) {
+  for (const char* name :
+       {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr"}) {
     const std::string target = fmt::format("old/{}", name);
     if (access(target.c_str(), F_OK) == 0) make_link(target.c_str(), name);
   }
@@ -167,7 +167,8 @@ void reap(std::set<pid_t>& children) {
     const long pid = strtol(text, &end, 10);
     if (end == text) break;
     text = end;
-    if (pid > 1 && !children.contains(static_cast<pid_t>(pid))) kill(static_cast<pid_t>(pid), SIGKILL);
+    if (pid > 1 && !children.contains(static_cast<pid_t>(pid)))
+      kill(static_cast<pid_t>(pid), SIGKILL);
   }
 }
 

@@ -34,8 +34,8 @@ std::optional<Definition> read_definition(const std::string& name) {
   const fs::path folder = data_directory() / "stacks" / name;
   const auto text = read_file_if_exists(folder / "stack.json", file_max);
   if (!text) return std::nullopt;
-  const Json json = parse_json(*text, (folder / "stack.json").string(),
-                               static_cast<int>(ExitCode::machine));
+  const Json json =
+      parse_json(*text, (folder / "stack.json").string(), static_cast<int>(ExitCode::machine));
   Definition definition;
   definition.name = name;
   definition.suite = json.at("suite").get<std::string>();

@@ -38,8 +38,9 @@ std::string tail(const std::string& text) {
 Json Stacks::make_run(engine::Engine& engine, const Definition& definition) {
   if (find_program("mmdebstrap").empty())
     throw Error(ExitCode::machine, "mmdebstrap is not installed")
-        .set_hint("sudo apt-get install -y mmdebstrap, or build on this machine's own root with "
-                  "--stack host");
+        .set_hint(
+            "sudo apt-get install -y mmdebstrap, or build on this machine's own root with "
+            "--stack host");
   const TempDir parts = TempDir::create("slipway-stack");
   write_file_atomic(parts.path() / "setup.sh", definition.setup_script, 0755);
   write_file_atomic(parts.path() / "dpkg.cfg", definition.dpkg_options, 0644);
@@ -47,15 +48,15 @@ Json Stacks::make_run(engine::Engine& engine, const Definition& definition) {
   const Pipe tar = Pipe::create();
   const Fd log = open_file((parts.path() / "log").string(), O_RDWR | O_CREAT, 0600);
   SpawnOptions spawning;
-  spawning.argv = {"mmdebstrap",
-                   "--variant=minbase",
-                   "--format=tar",
-                   "--include=" + join(definition.run_packages, ","),
-                   "--aptopt=APT::Install-Recommends \"false\"",
-                   "--customize-hook=copy-in " + shell_quote((parts.path() / "setup.sh").string()) +
-                       " /",
-                   "--customize-hook=chroot \"$1\" bash /setup.sh",
-                   "--customize-hook=rm \"$1/setup.sh\""};
+  spawning.argv = {
+      "mmdebstrap",
+      "--variant=minbase",
+      "--format=tar",
+      "--include=" + join(definition.run_packages, ","),
+      "--aptopt=APT::Install-Recommends \"false\"",
+      "--customize-hook=copy-in " + shell_quote((parts.path() / "setup.sh").string()) + " /",
+      "--customize-hook=chroot \"$1\" bash /setup.sh",
+      "--customize-hook=rm \"$1/setup.sh\""};
   if (!definition.dpkg_options.empty())
     spawning.argv.push_back("--dpkgopt=" + (parts.path() / "dpkg.cfg").string());
   spawning.argv.insert(spawning.argv.end(), {definition.suite, "-"});
@@ -82,9 +83,8 @@ Json Stacks::make_run(engine::Engine& engine, const Definition& definition) {
   const ExitStatus status = child.wait();
   cancel_.check();
   if (!status.ok()) {
-    throw Error(ExitCode::outside,
-                fmt::format("mmdebstrap failed ({}): {}", status.to_string(),
-                            tail(read_file(parts.path() / "log"))))
+    throw Error(ExitCode::outside, fmt::format("mmdebstrap failed ({}): {}", status.to_string(),
+                                               tail(read_file(parts.path() / "log"))))
         .set_hint("the packages come from Debian's mirrors; --stack host needs none of them");
   }
   if (unpack_error) throw *unpack_error;
@@ -178,17 +178,16 @@ Json Stacks::make(engine::Engine& engine, const Definition& definition,
   stream_.emit(report::Progress{0, what, 0, 0, false});
   Json made;
   try {
-    made = variant == "run"
-               ? make_run(engine, definition)
-               : make_build(engine, definition,
-                            *store_.find_value("stack", definition.name + "/run"));
+    made = variant == "run" ? make_run(engine, definition)
+                            : make_build(engine, definition,
+                                         *store_.find_value("stack", definition.name + "/run"));
   } catch (Error& error) {
     throw error.add_context(what);
   }
   stream_.emit(report::Progress{0, what, made.at("bytes").get<uint64_t>(), 0, true});
-  stream_.detail(fmt::format(
-      "{} in {}", format_size(made.at("bytes").get<uint64_t>()),
-      format_duration(duration_cast<milliseconds>(steady_clock::now() - started))));
+  stream_.detail(
+      fmt::format("{} in {}", format_size(made.at("bytes").get<uint64_t>()),
+                  format_duration(duration_cast<milliseconds>(steady_clock::now() - started))));
   store_.put_value("stack", definition.name + "/" + variant, made);
   store_.sync();
   return made;

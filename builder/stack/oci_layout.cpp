@@ -61,8 +61,7 @@ cache::SnapshotId unpack_layout(engine::Engine& engine, const std::string& folde
                                 std::string& identity) {
   try {
     const auto index_text = read_file_if_exists(folder + "/index.json", document_max);
-    if (!index_text)
-      fail(ExitCode::outside, "there is no OCI layout here (index.json is missing)");
+    if (!index_text) fail(ExitCode::outside, "there is no OCI layout here (index.json is missing)");
     const Json manifest = pick_manifest(
         folder, parse_json(*index_text, "index.json", static_cast<int>(ExitCode::outside)), 0);
     cache::Store& store = *engine.options().store;

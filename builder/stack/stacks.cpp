@@ -71,8 +71,14 @@ std::vector<Info> Stacks::list() const {
   }
   for (const auto& [name, value] : store_.list_values("stack")) {
     if (!ends_with(name, "/build") || !value.contains("presents")) continue;
-    Info row{name.substr(0, name.size() - 6), "oci layout",
-             value.at("presents").get<std::string>(), false, 0, 0, {}, {}};
+    Info row{name.substr(0, name.size() - 6),
+             "oci layout",
+             value.at("presents").get<std::string>(),
+             false,
+             0,
+             0,
+             {},
+             {}};
     fill(row);
     rows.push_back(std::move(row));
   }
@@ -155,8 +161,8 @@ void Stacks::import_layout(engine::Engine& engine, const std::string& name,
                            const std::string& presents) {
   if (name == host_name || read_definition(name))
     fail(ExitCode::usage, "a stack '{}' comes with Slipway; choose another name", name);
-  if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-._") !=
-                          std::string::npos)
+  if (name.empty() ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-._") != std::string::npos)
     fail(ExitCode::usage, "'{}' is no stack name: small letters, digits, '-', '.' and '_'",
          printable(name));
   for (const char* variant : {"run", "build"}) {

@@ -65,7 +65,8 @@ class Stacks {
   Cancel& cancel_;
 };
 
-/// Reads stacks/<name>; empty when there is no such folder. Throws Error(machine) when it is broken.
+/// Reads stacks/<name>; empty when there is no such folder. Throws Error(machine) when it is
+/// broken.
 std::optional<Definition> read_definition(const std::string& name);
 std::vector<std::string> defined_names();
 

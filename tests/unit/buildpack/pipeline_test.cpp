@@ -5,7 +5,9 @@ using namespace slipway::buildpack;
 
 namespace {
 
-graph::NodeRef local(const std::string& name) { return graph::Node::make(graph::LocalOp{name}); }
+graph::NodeRef local(const std::string& name) {
+  return graph::Node::make(graph::LocalOp{name});
+}
 
 PipelineSpec two_packs() {
   PipelineSpec spec;
@@ -59,15 +61,15 @@ TEST_CASE("later packs source earlier exports at top level, in order (EXP-1, EXP
   PipelineSpec spec = two_packs();
   spec.units.push_back({"03-c", "c", local("c"), {}});
   CHECK(compile_script(spec, 0) ==
-        "cd /tmp/codon/tmp/buildpacks/01-a && exec /tmp/codon/tmp/buildpacks/01-a/bin/compile "
-        "\"$@\"");
+        "cd /tmp/codon/tmp/buildpacks/01-a && exec 9>&2 2>/dev/null && "
+        "/tmp/codon/tmp/buildpacks/01-a/bin/compile \"$@\" 2>&9 9>&-; exit $?");
   CHECK(compile_script(spec, 2) ==
         "if [ -f /tmp/codon/tmp/buildpacks/01-a/export ]; then . "
         "/tmp/codon/tmp/buildpacks/01-a/export; fi\n"
         "if [ -f /tmp/codon/tmp/buildpacks/02-b/export ]; then . "
         "/tmp/codon/tmp/buildpacks/02-b/export; fi\n"
-        "cd /tmp/codon/tmp/buildpacks/03-c && exec /tmp/codon/tmp/buildpacks/03-c/bin/compile "
-        "\"$@\"");
+        "cd /tmp/codon/tmp/buildpacks/03-c && exec 9>&2 2>/dev/null && "
+        "/tmp/codon/tmp/buildpacks/03-c/bin/compile \"$@\" 2>&9 9>&-; exit $?");
   CHECK(exec(make_pipeline(spec).release).argv[2].find("export") == std::string::npos);
 }
 

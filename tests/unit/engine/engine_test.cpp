@@ -11,7 +11,9 @@ using slipway::tests::FakeWorker;
 
 namespace {
 
-sandbox::ExecResult done(int code = 0) { return {{code, 0}, false, false}; }
+sandbox::ExecResult done(int code = 0) {
+  return {{code, 0}, false, false};
+}
 
 // A store and a source folder of the test's own; a new engine per build, as the program has.
 struct Rig {
@@ -54,7 +56,8 @@ struct Rig {
     options.app_id = "app";
     options.no_cache = no_cache;
     options.config = config;
-    options.locals["source"] = {source().string(), [](const std::string&, bool) { return false; }, {}};
+    options.locals["source"] = {
+        source().string(), [](const std::string&, bool) { return false; }, {}};
     options.resolve_image = [](Engine&, const graph::ImageOp& image) {
       return ResolvedImage{image.reference, {}, true};
     };
@@ -176,8 +179,8 @@ TEST_CASE("times and the cache's content are no inputs; a file's mode is") {
     return rig.build([&](Engine& engine) { return engine.lookup(pipe.seal).has_value(); });
   };
   rig.build([&](Engine& engine) { return engine.solve(pipe.seal); });
-  fs::last_write_time(rig.source() / "run.sh", fs::file_time_type::clock::now() -
-                                                   std::chrono::hours(100));
+  fs::last_write_time(rig.source() / "run.sh",
+                      fs::file_time_type::clock::now() - std::chrono::hours(100));
   CHECK(cached());
   fs::permissions(rig.source() / "run.sh", fs::perms(0755));
   CHECK_FALSE(cached());
@@ -197,7 +200,8 @@ TEST_CASE("what a good build left in CACHE_DIR is there next time; a failed one 
         break;
       }
     }
-    write_file_atomic(upper / "tmp/cache/deps", fail_now ? "broken" : "v" + read_file(rig.source() / "a"));
+    write_file_atomic(upper / "tmp/cache/deps",
+                      fail_now ? "broken" : "v" + read_file(rig.source() / "a"));
     return done(fail_now ? 7 : 0);
   };
   const Pipe1 pipe;
@@ -326,7 +330,8 @@ TEST_CASE("a second copy of a changed source stacks on the first and hides what 
   const auto chain = rig.store->chain(second.snapshot);
   REQUIRE(chain.size() == 2);
   CHECK(chain[1] == first.snapshot);
-  const fs::path layer = rig.store->snapshots_dir() / std::to_string(second.snapshot) / "fs/tmp/build";
+  const fs::path layer =
+      rig.store->snapshots_dir() / std::to_string(second.snapshot) / "fs/tmp/build";
   CHECK(read_file(layer / "change") == "2");
   CHECK_FALSE(fs::exists(layer / "same"));
   CHECK(fs::is_character_file(fs::symlink_status(layer / "dir")));

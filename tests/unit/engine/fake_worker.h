@@ -17,8 +17,7 @@ class FakeWorker : public sandbox::Worker {
   /// Gets the spec and the folder of the workspace's upper layer (or the root's).
   using Command = std::function<sandbox::ExecResult(const sandbox::ExecSpec&, const fs::path& upper,
                                                     const sandbox::ExecIo&)>;
-  FakeWorker(cache::Store& store, Command command)
-      : store_(store), command_(std::move(command)) {}
+  FakeWorker(cache::Store& store, Command command) : store_(store), command_(std::move(command)) {}
 
   bool single_id() const override { return true; }
   std::string describe() const override { return "fake"; }
@@ -36,8 +35,7 @@ class FakeWorker : public sandbox::Worker {
     kept_.push_back(open_layer(target));
     return sandbox::make_layer_writer(kept_.back().get(), true);
   }
-  void create(cache::SnapshotId target,
-              const std::vector<graph::WorkspaceOp::Dir>& dirs) override {
+  void create(cache::SnapshotId target, const std::vector<graph::WorkspaceOp::Dir>& dirs) override {
     sandbox::create_dirs(open_layer(target).get(), dirs, true);
   }
   archive::Tree unpack(cache::SnapshotId, int, const sandbox::UnpackOptions&) override {

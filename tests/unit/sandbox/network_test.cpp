@@ -11,8 +11,8 @@
 
 using namespace slipway;
 using namespace slipway::sandbox;
-using slipway::sandbox::testing::Sandbox;
 using Catch::Matchers::Contains;
+using slipway::sandbox::testing::Sandbox;
 
 namespace {
 
@@ -43,8 +43,9 @@ std::string connect_script(const std::string& host, int port) {
 TEST_CASE("network: none has a loopback and nothing else") {
   Sandbox box;
   const Listener listener;
-  const auto outcome = box.shell("cat /proc/net/dev | tail -n +3 | cut -d: -f1; cat /etc/resolv.conf; " +
-                                 connect_script("127.0.0.1", listener.port));
+  const auto outcome =
+      box.shell("cat /proc/net/dev | tail -n +3 | cut -d: -f1; cat /etc/resolv.conf; " +
+                connect_script("127.0.0.1", listener.port));
   CHECK(outcome.out == "    lo\nclosed\n");
 }
 
@@ -77,11 +78,10 @@ TEST_CASE("network: open is one namespace per build, without the host's loopback
     return;
   }
   const Listener listener;
-  const auto first = box.shell("readlink /proc/self/ns/net; " +
-                                   connect_script("127.0.0.1", listener.port) + "; " +
-                                   connect_script("10.0.2.2", listener.port) +
-                                   "; grep -c 00000000 /proc/net/route",
-                               spec);
+  const auto first = box.shell(
+      "readlink /proc/self/ns/net; " + connect_script("127.0.0.1", listener.port) + "; " +
+          connect_script("10.0.2.2", listener.port) + "; grep -c 00000000 /proc/net/route",
+      spec);
   const std::vector<std::string> lines = split(first.out, '\n');
   REQUIRE(lines.size() >= 4);
   CHECK(lines[1] == "closed");
@@ -97,7 +97,8 @@ TEST_CASE("network: extra hosts and the host name stand in /etc/hosts") {
   ExecSpec spec = Sandbox::host_step();
   spec.hostname = "buildbox";
   spec.extra_hosts = {"db:10.1.2.3"};
-  CHECK(box.shell("hostname 2>/dev/null || cat /proc/sys/kernel/hostname; cat /etc/hosts", spec).out ==
+  CHECK(box.shell("hostname 2>/dev/null || cat /proc/sys/kernel/hostname; cat /etc/hosts", spec)
+            .out ==
         "buildbox\n127.0.0.1\tlocalhost buildbox\n"
         "::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tdb\n");
   spec.extra_hosts = {"a:1\n2.2.2.2 evil"};

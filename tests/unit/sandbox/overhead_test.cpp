@@ -22,7 +22,8 @@ double milliseconds(const std::function<void()>& work) {
 
 TEST_CASE("overhead: a step", "[.][bench]") {
   std::unique_ptr<Sandbox> box;
-  std::printf("store and worker  %6.1f ms\n", milliseconds([&] { box = std::make_unique<Sandbox>(); }));
+  std::printf("store and worker  %6.1f ms\n",
+              milliseconds([&] { box = std::make_unique<Sandbox>(); }));
   std::printf("first step        %6.1f ms\n", milliseconds([&] { (void)box->shell("true"); }));
   constexpr int rounds = 50;
   ExecSpec spec = Sandbox::host_step();

