@@ -46,6 +46,10 @@ std::string app_identity(const Plan& plan, const BuildRequest& request) {
 
 }  // namespace
 
+std::string app_cache_id(const std::string& app_id, sandbox::Isolation isolation) {
+  return isolation == sandbox::Isolation::none ? app_id + "#none" : app_id;
+}
+
 AppState AppState::load(const cache::Store& store, const std::string& id) {
   AppState state;
   state.id = id;
@@ -143,7 +147,7 @@ Plan make_plan(const Session& session, const BuildRequest& request) {
   spec.build_hex = source::build_dir_hex(plan.app);
   spec.stack = plan.stack_value;
   spec.source_version = plan.source.commit;
-  spec.cache_id = plan.app_id;
+  spec.cache_id = app_cache_id(plan.app_id, request.isolation);
   spec.network = request.network;
   spec.timeout = request.timeout;
   spec.ignore_cache = request.no_cache;

@@ -83,4 +83,8 @@ DetectOutcome detect_app(const Session& session, const BuildRequest& request);
 /// The graph as it would be solved, with keys and whether each is cached: `slipway plan`.
 Json plan_app(const Session& session, const BuildRequest& request);
 
+/// Whose CACHE_DIR a build uses. Rung none writes it as the caller, the others as mapped ids that
+/// may not even read the caller's files: each has one of its own.
+std::string app_cache_id(const std::string& app_id, sandbox::Isolation isolation);
+
 }  // namespace slipway::build

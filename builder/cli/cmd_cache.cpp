@@ -73,7 +73,8 @@ std::function<int()> setup_cache(CLI::App& app, Environment& environment) {
     for (const auto& [id, value] : store.list_values("app")) {
       if (id != flags->app && value.value("name", std::string()) != flags->app) continue;
       found = true;
-      store.set_app_cache(id, 0);
+      for (const auto isolation : {sandbox::Isolation::oci, sandbox::Isolation::none})
+        store.set_app_cache(build::app_cache_id(id, isolation), 0);
     }
     if (!found) fail(ExitCode::usage, "there is no app '{}'", printable(flags->app));
     remove_stale(environment);

@@ -228,7 +228,7 @@ class OciWorker : public Worker {
     call(message(Request::apply_files, target, wanted));
   }
   void remove(const std::vector<SnapshotId>& snapshots) override {
-    call(message(Request::remove, snapshots));
+    call(message(Request::remove, remove_unmapped(snapshots)));
   }
 
   ExecResult exec(const ExecSpec& spec, const ExecIo& io, Cancel& cancel) override {
@@ -240,6 +240,22 @@ class OciWorker : public Worker {
   }
 
  private:
+  /// Root's rung none leaves snapshots of root itself, which no mapped id may touch: removed from
+  /// here. Returns the others.
+  std::vector<SnapshotId> remove_unmapped(const std::vector<SnapshotId>& snapshots) const {
+    if (ids_.kind != IdPlan::Kind::root_range) return snapshots;
+    const Fd folder = open_file(store_.snapshots_dir().string(), O_RDONLY | O_DIRECTORY);
+    std::vector<SnapshotId> others;
+    for (const SnapshotId id : snapshots) {
+      const auto info = stat_at(folder.get(), std::to_string(id));
+      if (info && info->st_uid == ids_.self_uid)
+        remove_tree_at(folder.get(), std::to_string(id));
+      else
+        others.push_back(id);
+    }
+    return others;
+  }
+
   ExecResult run(const ExecSpec& spec, const ExecIo& io, Cancel& cancel) {
     StepOutput output(spec, io);
     std::vector<int> fds = output.step_fds();

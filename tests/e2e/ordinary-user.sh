@@ -96,31 +96,57 @@ test_refused_namespaces_end_with_the_flag() {
   contains "$out" "max_user_namespaces"
 }
 
+# in_own_tmp ARGUMENTS…: a build on a /tmp of its own, because rung none uses the machine's as it is;
+# what it leaves there is listed in the file left.
+in_own_tmp() {
+  [[ -d /mnt ]] || skip "no /mnt to put the test in"
+  unshare -m true 2>/dev/null || skip "mounts are not allowed here"
+  test_state=$test_state house=$house unshare -m "$BASH" -c '
+    mount --bind "$test_state" /mnt && mount -t tmpfs own /tmp && cd /mnt/work/case || exit 99
+    export SLIPWAY_HOME=/mnt/store
+    "$house/slipway" build app --app rung --stack host --network host --progress plain \
+      -b /mnt/work/case/pack --slug /mnt/work/case/out.tgz "$@"
+    status=$?
+    find /tmp -mindepth 1 >/mnt/work/case/left
+    exit $status' _ "$@"
+}
+
 test_isolation_none_as_root() {
   need_root
   new_app
-  [[ -d /mnt ]] || skip "no /mnt to put the test in"
-  unshare -m true 2>/dev/null || skip "mounts are not allowed here"
-  # This rung uses the machine's /tmp as it is, so the test brings one of its own.
-  export test_state house
-  in_own_tmp() {
-    unshare -m "$BASH" -c '
-      mount --bind "$test_state" /mnt && mount -t tmpfs own /tmp && cd /mnt/work/case || exit 99
-      export SLIPWAY_HOME=/mnt/store
-      "$house/slipway" build app --stack host --progress plain --isolation none -b /mnt/work/case/pack --slug /mnt/work/case/out.tgz
-      status=$?
-      find /tmp -mindepth 1 >/mnt/work/case/left
-      exit $status'
-  }
-  expect_exit 0 in_own_tmp
+  expect_exit 0 in_own_tmp --isolation none
   tar -tzf out.tgz >listing
   contains listing ./app/made
   equal "$(<left)" ""
   expect_exit 0 slipway cache verify
   new_pack "$dir/pack" <<<'exit 7'
-  expect_exit 1 in_own_tmp
+  expect_exit 1 in_own_tmp --isolation none
   contains "$err" "failed to compile Tiny app."
   equal "$(<left)" ""
+}
+
+# What rung none wrote belongs to the caller, whom mapped ids may not read: neither rung is in the
+# other's way, and each can tidy after the other.
+test_rungs_share_a_store() {
+  need_root
+  new_app
+  new_pack "$dir/pack" <<<'if [[ -e $2/by ]]; then cat "$2/by"; fi; (umask 077; mkdir -p "$2/deep"; echo "from $(id -u)" >"$2/by")'
+  expect_exit 0 in_own_tmp --isolation none
+  echo 1 >app/file
+  expect_exit 0 in_own_tmp
+  lacks "$err" "from 0"
+  echo 2 >app/file
+  expect_exit 0 in_own_tmp --isolation none
+  contains "$err" "from 0"
+  echo 3 >app/file
+  expect_exit 0 in_own_tmp
+  contains "$err" "from 1000"
+  expect_exit 0 slipway cache verify
+  expect_exit 0 slipway cache purge rung
+  expect_exit 0 slipway cache prune
+  echo 4 >app/file
+  expect_exit 0 in_own_tmp
+  lacks "$err" "from "
 }
 
 test_isolation_none_needs_the_machines_root() {

@@ -3,6 +3,8 @@
 # lib.sh; tests/e2e scripts only.
 
 # A folder for packs beside the app's, made on first use.
+# test_state is lib.sh's.
+# shellcheck disable=SC2154
 packs_folder() { printf '%s/packs' "$test_state"; }
 
 # pack NAME [DETECTED] <COMPILE: a pack whose detect says DETECTED (default: NAME) and whose bin/compile
@@ -12,6 +14,7 @@ pack() {
   mkdir -p "$pack/bin"
   detect_script "$pack" "echo '${2-$1}'"
   {
+    # shellcheck disable=SC2016 # the pack expands them
     printf '#!/bin/bash\nset -e\nbuild=$1 cache=$2 env=$3\n'
     cat
   } >"$pack/bin/compile"
