@@ -10,7 +10,6 @@ namespace slipway::buildpack {
 namespace {
 
 constexpr const char* packs_dir = "tmp/codon/tmp/buildpacks";
-constexpr const char* cache_dir = "tmp/codon/tmp/cache";
 constexpr const char* env_dir = "/tmp/codon/tmp/env";
 constexpr const char* log_file = "/tmp/codon/tmp/buildpack.log";
 // heroku.md §0, normal push.
@@ -92,7 +91,7 @@ graph::NodeRef detect_step(const PipelineSpec& spec, size_t unit, const graph::N
 
 graph::NodeRef compile_step(const PipelineSpec& spec, size_t unit, const graph::NodeRef& before) {
   graph::ExecOp op = script_step(spec, compile_script(spec, unit),
-                                 {build_dir(spec), std::string("/") + cache_dir, env_dir});
+                                 {build_dir(spec), std::string("/") + cache_folder, env_dir});
   op.config_dir = env_dir;
   op.config_names = spec.config_names;
   graph::Description description;
@@ -129,12 +128,12 @@ graph::NodeRef make_workspace(const PipelineSpec& spec) {
              {"tmp/codon", 0755, spec.owner},
              {"tmp/codon/tmp", 0755, spec.owner},
              {packs_dir, 0755, spec.owner},
-             {cache_dir, 0755, spec.owner},
+             {cache_folder, 0755, spec.owner},
              {std::string(env_dir).substr(1), 0700, spec.owner}};
   for (const Unit& unit : spec.units)
     op.dirs.push_back({unit_prefix(unit.folder), 0755, spec.owner});
   op.cache_id = spec.cache_id;
-  op.cache_path = spec.cache_id.empty() ? "" : cache_dir;
+  op.cache_path = spec.cache_id.empty() ? "" : cache_folder;
   op.watched_path = build_prefix(spec.build_hex);
   std::vector<graph::NodeRef> inputs;
   for (const Unit& unit : spec.units) {
@@ -217,7 +216,7 @@ graph::ExecOp report_command(const PipelineSpec& spec, size_t unit) {
       script_step(spec,
                   fmt::format("if [ ! -e {0}/bin/report ]; then exit 0; fi; ", shell_quote(dir)) +
                       enter_and_run(dir, "report"),
-                  {build_dir(spec), std::string("/") + cache_dir, env_dir});
+                  {build_dir(spec), std::string("/") + cache_folder, env_dir});
   op.capture_stdout = op.capture_stdout_only = true;
   op.network = graph::Network::none;
   op.config_dir = env_dir;

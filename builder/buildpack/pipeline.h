@@ -49,6 +49,8 @@ struct Pipeline {
   graph::NodeRef seal;     ///< BUILD_DIR as it is after release
 };
 
+/// CACHE_DIR inside a workspace.
+inline constexpr const char* cache_folder = "tmp/codon/tmp/cache";
 std::string build_prefix(const std::string& build_hex);  ///< "tmp/build_<hex>"
 /// "01-elixir": order and a name reduced to what scripts may hold unquoted (CMP-1).
 std::string unit_folder(size_t index, const std::string& display);

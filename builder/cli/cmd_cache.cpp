@@ -2,6 +2,7 @@
 
 #include "base/cancel.h"
 #include "base/text.h"
+#include "buildpack/pipeline.h"
 #include "cli/command.h"
 #include "engine/engine.h"
 
@@ -16,6 +17,41 @@ void remove_stale(Environment& environment) {
   options.stream = &environment.stream();
   options.cancel = &process_cancel();
   engine::Engine(std::move(options)).sweep();
+}
+
+// CACHE-4: all goes but vendor/heroku, where generated secrets lie.
+void purge_app(Environment& environment, const std::string& cache_id,
+               sandbox::Isolation isolation) {
+  cache::Store& store = environment.store();
+  const cache::SnapshotId old = store.app_cache(cache_id);
+  if (old == 0) return;
+  const std::string kept_folder = std::string(buildpack::cache_folder) + "/vendor/heroku";
+  engine::Options options;
+  options.store = &store;
+  options.stream = &environment.stream();
+  options.cancel = &process_cancel();
+  options.isolation = isolation;
+  engine::Engine engine(std::move(options));
+  engine.lease().protect_snapshot(old);
+  sandbox::ScanRequest scan;
+  scan.tree = {0, store.chain(old)};
+  scan.path = kept_folder;
+  scan.digests = false;
+  const archive::Tree tree = engine.worker().scan(scan).tree;
+  cache::SnapshotId fresh = 0;
+  if (!tree.entries.empty()) {
+    const cache::SnapshotId flat = store.allocate_snapshot(engine.lease());
+    engine.worker().flatten(store.chain(old), flat);
+    cache::Snapshot kept;
+    kept.id = fresh = store.allocate_snapshot(engine.lease());
+    kept.kind = "cache";
+    kept.size_bytes = tree.total_size();
+    kept.files = tree.entries.size();
+    engine.worker().move(flat, kept_folder, fresh, kept_folder);
+    store.commit_snapshot(kept);
+  }
+  store.set_app_cache(cache_id, fresh);
+  store.sync();
 }
 
 }  // namespace
@@ -33,7 +69,8 @@ std::function<int()> setup_cache(CLI::App& app, Environment& environment) {
   prune->add_option("--keep", flags->keep, "shrink to this size only, by last use")
       ->type_name("SIZE");
   CLI::App* verify = app.add_subcommand("verify", "check everything in the store");
-  CLI::App* purge = app.add_subcommand("purge", "empty an app's build cache");
+  CLI::App* purge =
+      app.add_subcommand("purge", "empty an app's build cache, but for vendor/heroku");
   purge->add_option("APP", flags->app)->required();
   return [=, &environment] {
     cache::Store& store = environment.store();
@@ -74,7 +111,7 @@ std::function<int()> setup_cache(CLI::App& app, Environment& environment) {
       if (id != flags->app && value.value("name", std::string()) != flags->app) continue;
       found = true;
       for (const auto isolation : {sandbox::Isolation::oci, sandbox::Isolation::none})
-        store.set_app_cache(build::app_cache_id(id, isolation), 0);
+        purge_app(environment, build::app_cache_id(id, isolation), isolation);
     }
     if (!found) fail(ExitCode::usage, "there is no app '{}'", printable(flags->app));
     remove_stale(environment);

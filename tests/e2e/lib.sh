@@ -98,6 +98,8 @@ within() {
 # output is in $background_log.
 background() {
   background_log=$test_state/background-$((++background_count)).log
+  # A function would run in a shell of its own, which signals meant for the program would end.
+  if [[ $1 == slipway ]]; then set -- "$house/slipway" "${@:2}"; fi
   "$@" >"$background_log" 2>&1 </dev/null &
   pid=$!
   background_pids+=("$pid")
