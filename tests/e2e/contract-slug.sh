@@ -122,7 +122,7 @@ E
 fill_app() { # FOLDER
   mkdir -p "$1/lib" "$1/priv"
   local i
-  for i in $(seq 40); do printf 'line %s\n%.0s' $(seq "$i") >"$1/lib/file-$i"; done
+  for i in $(seq 40); do seq "$i" >"$1/lib/file-$i"; done
   echo '#!/bin/sh' >"$1/run" && chmod 755 "$1/run"
   ln -s run "$1/link"
   echo 'web: ./run' >"$1/Procfile"
@@ -176,7 +176,7 @@ test_the_manifest_fits_the_slug_record() {
   equal "$(json ../m.json .buildpack_provided_description)" 'Second 2'
   equal "$(json ../m.json '.process_types | tojson')" '{"console":"irb","web":"bin/web"}'
   equal "$(json ../m.json '[.buildpacks[].description] | join(",")')" 'First,Second 2'
-  equal "$(json ../m.json .build)" "$(ls "$SLIPWAY_HOME/logs" | sed 's/\.log$//')"
+  equal "$(json ../m.json .build)" "$(basename "$SLIPWAY_HOME"/logs/*.log .log)"
 }
 
 test_a_slug_can_go_to_stdout() {
