@@ -361,6 +361,7 @@ slug::Manifest AppBuild::make_manifest(const PipelineFacts& facts,
   for (size_t i = 0; i < plan_.spec.units.size(); ++i) {
     slug::BuildpackInfo info;
     info.name = plan_.spec.units[i].display;
+    if (info.name.find("://") != std::string::npos) info.url = info.name;
     info.detected = facts.detected[i];
     info.commit = facts.resolved[i].value("commit", std::string());
     info.digest = facts.resolved[i].value("digest", std::string());

@@ -1,8 +1,11 @@
 #include "sandbox/step_output.h"
 
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -23,6 +26,15 @@ constexpr auto cancel_grace = std::chrono::seconds(10);
 // The terminal's size is compared this often: a signal handler would be the whole process's.
 constexpr int window_poll_ms = 200;
 constexpr int child_poll_ms = 20;
+
+/// Scripts open their output anew (`tee /dev/stderr`, nginx's /dev/stdout), as another user than
+/// the one who made the pipe. Only the pipe's mode decides about that: a pipe without a name is
+/// reached through the descriptors of one's own processes only. Files and named pipes stay as they
+/// are.
+void let_open_anew(int fd) {
+  struct statfs place {};
+  if (fd >= 0 && fstatfs(fd, &place) == 0 && place.f_type == PIPEFS_MAGIC) (void)fchmod(fd, 0666);
+}
 
 }  // namespace
 
@@ -52,9 +64,11 @@ void StepOutput::open_stream(Stream& stream, int direct,
                              const std::function<void(std::string_view)>& callback) {
   if (!callback) {
     stream.direct = direct;
+    let_open_anew(direct);
     return;
   }
   Pipe pipe = Pipe::create();
+  let_open_anew(pipe.write.get());
   stream.read = std::move(pipe.read);
   stream.write = std::move(pipe.write);
   stream.callback = &callback;

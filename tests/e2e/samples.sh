@@ -45,6 +45,8 @@ test_elixir_phoenix_static() {
   http_get -D ../headers -o ../script.js "$url$asset"
   grep -qi '^cache-control:.*max-age=31536000' ../headers || fail "the asset may not be cached: $(cat ../headers)"
   test -s ../script.js || fail "$asset is empty"
+  # A slug's boot compiles nothing (SLUG-4).
+  lacks "$background_log" Compiling
   stop '0|143'
 
   # The running app compiles nothing and brings no Node.js.
