@@ -54,7 +54,7 @@ test_elixir_phoenix_static() {
   equal "$(json "$out" '[.folders[].name | select(test("node"))] | length')" 0
 
   expect_exit 0 slipway build . --app "$app" --progress plain --slug "$again"
-  contains "$err" 'everything cached'
+  contains "$err" 'Nothing changed since the last build: using its result'
   lacks "$err" 'Fetching'
   cmp "$slug" "$again"
 
@@ -84,7 +84,7 @@ test_node_express() {
   expect_exit 0 slipway slug inspect "$slug" --json
   equal "$(json "$out" '[.packages[].name | select(test("esbuild"))] | length')" 0
   expect_exit 0 slipway build . --app "$app" --progress plain --slug "$again"
-  contains "$err" 'everything cached'
+  contains "$err" 'Nothing changed since the last build: using its result'
   cmp "$slug" "$again"
 }
 
