@@ -477,6 +477,10 @@ BuildOutcome AppBuild::build() {
   finished.duration = outcome.duration;
   finished.steps_total = plan_.engine->steps_ran() + plan_.engine->steps_cached();
   finished.steps_cached = plan_.engine->steps_cached();
+  // A known result stands for all of its steps; the engine was not asked for any.
+  if (outcome.cached)
+    finished.steps_total = finished.steps_cached =
+        static_cast<int>(graph::topological_order(pipeline.seal).size());
   finished.artifact_size = artifact.size_bytes;
   finished.next_command = next_command(request_, outcome);
   record_.finish_ok(finished, outcome);

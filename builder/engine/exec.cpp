@@ -133,6 +133,8 @@ Engine::State::StepOutcome Engine::State::run_command(Engine& engine, const grap
   StepOutcome outcome;
   std::mutex both;
   sandbox::ExecIo io;
+  // Two pipes would lose which of two lines came first (heroku.md OUT-1).
+  io.one_stream = !op.capture_stdout && !op.capture_stdout_only;
   io.on_stdout = [&](std::string_view piece) {
     const std::lock_guard lock(both);
     if (op.capture_stdout) append_capped(outcome.out, piece);

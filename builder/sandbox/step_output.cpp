@@ -48,7 +48,12 @@ StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : io_(io) {
   if (terminal_) return;
   static const std::function<void(std::string_view)> none;
   open_stream(out_, io.stdout_fd, spec.terminal ? none : io.on_stdout);
-  open_stream(err_, io.stderr_fd, spec.terminal ? none : io.on_stderr);
+  if (io.one_stream && out_.write) {
+    err_.write = Fd(fcntl(out_.write.get(), F_DUPFD_CLOEXEC, 0));
+    if (!err_.write) fail_errno("duplicate a pipe");
+  } else {
+    open_stream(err_, io.stderr_fd, spec.terminal ? none : io.on_stderr);
+  }
 }
 
 StepOutput::~StepOutput() {

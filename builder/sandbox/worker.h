@@ -127,6 +127,8 @@ struct ExecIo {
   int stdout_fd = -1, stderr_fd = -1;
   /// When not -1: each byte read from it is the number of a signal for the step's first process.
   int signals_fd = -1;
+  /// stderr is the same pipe as stdout, so that the order of the two is kept; on_stderr is unused.
+  bool one_stream = false;
   std::function<void(std::string_view)> on_stdout;
   std::function<void(std::string_view)> on_stderr;
 };

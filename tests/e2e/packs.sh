@@ -58,3 +58,29 @@ stands_before() {
   whole=$(cat "$1")
   if [[ ${whole%%"$2"*} == *"$3"* ]]; then fail "'$3' stands before '$2' in $1"; fi
 }
+
+# debian_store: lets the test use a store that has stack debian-12: build/test-store, or the folder
+# $SLIPWAY_TEST_STORE. Making the stack takes a minute and copying it is as slow, so the scripts share
+# it, each with an app of its own: the test names its app $app, whose cache is emptied at its end.
+# Proxies of the machine reach the clients, as they do outside of tests.
+debian_store() { # NAME
+  local setting
+  for setting in "${machine_proxies[@]}"; do export "${setting?}"; done
+  export SLIPWAY_HOME=${SLIPWAY_TEST_STORE:-$house/build/test-store}
+  app=$1-$$
+  mkdir -p "$SLIPWAY_HOME" 2>/dev/null || skip "$SLIPWAY_HOME cannot be written to"
+  (
+    flock 9
+    if slipway stack ls --json | jq -e '.[] | select(.name == "debian-12" and .made == "yes")' >/dev/null; then
+      exit 0
+    fi
+    slipway stack create debian-12
+  ) 9>"$SLIPWAY_HOME.lock" >&2 || fail "stack debian-12 could not be made"
+  trap 'slipway cache purge "$app" >/dev/null 2>&1; stop_background' EXIT
+}
+
+# What lib.sh keeps from tests; unexported, so that only debian_store hands it on.
+machine_proxies=()
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+  if [[ -n ${!name-} ]]; then machine_proxies+=("$name=${!name}"); fi
+done

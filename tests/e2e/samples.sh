@@ -1,51 +1,91 @@
-#!/usr/bin/env bash
-# The samples, for real: built on the debian-12 stack with packages from the ordinary mirrors and
-# registries, started, and asked over HTTP.
-# shellcheck disable=SC2016
+#!/bin/bash
+# The sample apps on stack debian-12, as a user meets them: build, ask over HTTP, rebuild, get it wrong.
+# Packages come over the network through the tools' own clients.
 # shellcheck source=tests/e2e/lib.sh
 source "${BASH_SOURCE[0]%/*}/lib.sh"
+# shellcheck source=tests/e2e/packs.sh
+source "${BASH_SOURCE[0]%/*}/packs.sh"
 
-# One store for the whole test: the stack is made once. Both samples are tested in it.
-test_the_samples_build_run_and_rebuild() {
-  new_dir
-  cp -r "$house/samples/elixir-phoenix-static" "$house/samples/node-express" .
+sample() { # NAME: a copy of it is the current folder.
+  cp -r "$house/samples/$1" "$dir/$1"
+  cd "$dir/$1"
+}
 
-  expect_exit 0 slipway build elixir-phoenix-static --slug phx.tgz --progress heroku
+# start SLUG|APP: runs its web process; sets $url.
+start() {
+  local port
+  port=$(free_port)
+  background slipway run "$1" web --port "$port"
+  url=http://localhost:$port
+  wait_http "$url/" 60
+}
+
+# stop EXIT-CODE…: SIGTERM ends it with that code.
+stop() {
+  local status=0
+  kill -TERM "$pid"
+  wait "$pid" || status=$?
+  if [[ "|$1|" != *"|$status|"* ]]; then fail "the app ended with $status: $(cat "$background_log")"; fi
+}
+
+test_elixir_phoenix_static() {
+  debian_store elixir
+  sample elixir-phoenix-static
+  local slug=$test_state/app.tgz again=$test_state/again.tgz page asset
+  expect_exit 0 slipway build . --app "$app" --progress plain --slug "$slug"
+  contains "$err" '(listed in app.json (line 4))'
   contains "$err" '-----> Elixir app detected'
   contains "$err" '-----> Phoenix app detected'
   contains "$err" '       Default types for buildpack -> web'
-  cp phx.tgz first.tgz
-  expect_exit 0 slipway build elixir-phoenix-static --slug phx.tgz --progress heroku
-  contains "$err" 'Nothing changed since the last build'
-  cmp first.tgz phx.tgz
 
-  local port asset
-  port=$(free_port)
-  background slipway run --port "$port" phx.tgz web
-  wait_http "http://127.0.0.1:$port/" 60
-  asset=$(curl -s "http://127.0.0.1:$port/" | grep -o '/assets/app-[0-9a-f]*\.css')
-  curl -sD headers -o asset "http://127.0.0.1:$port$asset"
-  contains headers '200'
-  contains headers 'immutable'
-  [[ -s asset ]]
+  start "$slug"
+  page=$(http_get "$url/")
+  asset=$(grep -oE '/[a-z/]+-[0-9a-f]{32}\.js' <<<"$page" | head -n 1)
+  [[ -n $asset ]] || fail "the page names no digested script: $page"
+  http_get -D ../headers -o ../script.js "$url$asset"
+  grep -qi '^cache-control:.*max-age=31536000' ../headers || fail "the asset may not be cached: $(cat ../headers)"
+  test -s ../script.js || fail "$asset is empty"
   # A slug's boot compiles nothing (SLUG-4).
-  lacks "$background_log" 'Compiling'
-  kill -TERM "$pid"
-  wait "$pid" || true
+  lacks "$background_log" Compiling
+  stop '0|143'
 
-  # Order gone wrong: the Phoenix pack says what it needs.
-  expect_exit 1 slipway build elixir-phoenix-static -b phoenix-static -b elixir --app wrong
-  contains "$err" ' !     '
-  contains "$err" 'lixir'
+  # The running app compiles nothing and brings no Node.js.
+  expect_exit 0 slipway slug inspect "$slug" --json
+  equal "$(json "$out" '[.folders[].name | select(test("node"))] | length')" 0
 
-  expect_exit 0 slipway build node-express --slug node.tgz --progress heroku
+  expect_exit 0 slipway build . --app "$app" --progress plain --slug "$again"
+  contains "$err" 'Nothing changed since the last build: using its result'
+  lacks "$err" 'Fetching'
+  cmp "$slug" "$again"
+
+  # One changed file: the packs run again, with what they cached.
+  echo '/* changed */' >>assets/css/app.css
+  expect_exit 0 slipway build . --app "$app" --progress plain --explain
+  contains "$err" 'assets/css/app.css'
+
+  # In the wrong order the second pack's tools are not there yet.
+  expect_exit 1 slipway build . --app "$app" --progress plain -b phoenix-static -b elixir
+  contains "$err" ' !     Push rejected, failed to compile Phoenix app.'
+  contains "$err" 'mix'
+  contains "$err" 'elixir'
+}
+
+test_node_express() {
+  debian_store node
+  sample node-express
+  local slug=$test_state/app.tgz again=$test_state/again.tgz
+  expect_exit 0 slipway build . --app "$app" --progress plain --slug "$slug"
   contains "$err" '-----> Node.js app detected'
-  port=$(free_port)
-  background slipway run --port "$port" node.tgz web
-  wait_http "http://127.0.0.1:$port/" 60
-  contains <(curl -s "http://127.0.0.1:$port/") '<html'
-  kill -TERM "$pid"
-  wait "$pid" || true
+  start "$slug"
+  equal "$(http_get "$url/health" | jq .ok)" true
+  contains <(http_get "$url/") 'page.js'
+  test -n "$(http_get "$url/page.js")" || fail "page.js is empty"
+  stop '0|143'
+  expect_exit 0 slipway slug inspect "$slug" --json
+  equal "$(json "$out" '[.packages[].name | select(test("esbuild"))] | length')" 0
+  expect_exit 0 slipway build . --app "$app" --progress plain --slug "$again"
+  contains "$err" 'Nothing changed since the last build: using its result'
+  cmp "$slug" "$again"
 }
 
 run_tests "$@"
