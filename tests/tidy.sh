@@ -1,7 +1,7 @@
 #!/bin/bash
 # Rules of the repository that can be checked: one "ok RULE" or "not ok RULE" line each.
 set -uo pipefail
-cd "${BASH_SOURCE[0]%/*}/.." || exit 6
+cd "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 6
 
 status=0
 

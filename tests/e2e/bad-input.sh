@@ -4,7 +4,7 @@
 # Packs are written down in single quotes, to be expanded where they run.
 # shellcheck disable=SC2016
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 # An app and a pack that does nothing, in $dir/app and $dir/pack.
 new_app() {

@@ -2,9 +2,9 @@
 # The build cache that packs see, and the cache of results (specs: CACHE; "unchanged means nothing runs").
 # shellcheck disable=SC2016 # the packs' scripts stand in single quotes
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/e2e/packs.sh
-source "${BASH_SOURCE[0]%/*}/packs.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/packs.sh"
 
 # CACHE-1, CACHE-2
 test_packs_share_one_cache_that_lasts() {

@@ -3,9 +3,9 @@
 # (specs: PIPE, CMP, ENV, EXP, FS, REL). Each test names its rules.
 # shellcheck disable=SC2016 # the packs' scripts stand in single quotes
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/e2e/packs.sh
-source "${BASH_SOURCE[0]%/*}/packs.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/packs.sh"
 
 # PIPE-1, PROC-1
 test_release_and_procfile_see_what_compile_made() {

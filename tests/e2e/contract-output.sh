@@ -2,9 +2,9 @@
 # The transcript, process types, and what must never stand in it (specs: OUT, PROC; secrets).
 # shellcheck disable=SC2016 # the packs' scripts stand in single quotes
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/e2e/packs.sh
-source "${BASH_SOURCE[0]%/*}/packs.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/packs.sh"
 
 # transcript_is EXPECTED: the whole of $err, but for this machine's paths, and for sizes, which depend
 # on the compressor.

@@ -2,9 +2,9 @@
 # Starting what was built as a dyno does (specs: RUN).
 # shellcheck disable=SC2016 # the packs' scripts stand in single quotes
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/e2e/packs.sh
-source "${BASH_SOURCE[0]%/*}/packs.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/packs.sh"
 
 # A slug of the current folder with the Procfile on stdin; sets $slug.
 make_slug() {

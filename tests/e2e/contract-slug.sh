@@ -3,9 +3,9 @@
 # input, the manifest, inspection (specs: IGN, SLUG).
 # shellcheck disable=SC2016 # the packs' scripts stand in single quotes
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/e2e/packs.sh
-source "${BASH_SOURCE[0]%/*}/packs.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/packs.sh"
 
 # members SLUG: its files and links below ./app/, sorted.
 members() { tar tzf "$1" | sed -n 's,^\./app/,,p' | grep -v '/$' | grep . | LC_ALL=C sort | tr '\n' ' '; }

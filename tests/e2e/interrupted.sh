@@ -4,7 +4,7 @@
 # Packs are written down in single quotes, to be expanded where they run.
 # shellcheck disable=SC2016
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 # An app in $dir/app and a pack in $dir/pack whose compile starts children; $mark names them.
 new_app() {

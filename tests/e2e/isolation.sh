@@ -3,7 +3,7 @@
 # Packs are written down in single quotes, to be expanded where they run.
 # shellcheck disable=SC2016
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 # probe [OPTIONS…] <COMPILE: an app built by that pack; its words are in $err.
 probe() {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The launcher, on a small house of its own: a program of one file stands for Slipway.
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 # Makes the house in $dir; its program prints its words.
 new_house() {

@@ -2,7 +2,7 @@
 # Harness of the end-to-end scripts. A script sources it, defines functions test_*, and ends with
 # run_tests "$@":
 #
-#   source "${BASH_SOURCE[0]%/*}/lib.sh"
+#   source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 #   test_touching_a_file_rebuilds_nothing() {
 #     new_dir
 #     …
@@ -15,7 +15,7 @@
 # from zero and a SLIPWAY_HOME of its own. It prints "ok NAME", "not ok NAME" or "skip NAME REASON"; a
 # failure keeps $dir and prints where. With arguments only the tests whose names contain one run.
 
-house=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+house=$(cd "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 script=${0##*/}
 script=${script%.sh}
 test_user=slipwaytest

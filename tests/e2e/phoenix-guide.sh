@@ -3,9 +3,9 @@
 # does not know fails, so the page cannot promise what nobody tried. Packages come over the network.
 # shellcheck disable=SC2016 # backquotes and variables of the page and of the app
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/e2e/packs.sh
-source "${BASH_SOURCE[0]%/*}/packs.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/packs.sh"
 
 page=$house/docs/phoenix.md
 

@@ -2,9 +2,9 @@
 # The sample apps on stack debian-12, as a user meets them: build, ask over HTTP, rebuild, get it wrong.
 # Packages come over the network through the tools' own clients.
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=tests/e2e/packs.sh
-source "${BASH_SOURCE[0]%/*}/packs.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/packs.sh"
 
 sample() { # NAME: a copy of it is the current folder.
   cp -r "$house/samples/$1" "$dir/$1"

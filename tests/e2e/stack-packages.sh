@@ -2,7 +2,7 @@
 # The definition of the debian-12 stack: what it lists was installed when it was last changed, and what
 # a build links against is there when the slug runs (heroku.md FS-13).
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 definition=$house/stacks/debian-12
 

@@ -4,7 +4,7 @@
 # Packs are written down in single quotes, to be expanded where they run.
 # shellcheck disable=SC2016
 # shellcheck source=tests/e2e/lib.sh
-source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 # An app of some size whose pack fills a cache, built once into $dir/first.tgz.
 new_built_app() {
