@@ -14,8 +14,7 @@ duration() {
 
 now() { date +%s; }
 
-# Two builds side by side cannot share one line; ./test sets plain_progress then.
-on_terminal() { [ -t 2 ] && [ -z "${plain_progress-}" ]; }
+on_terminal() { [ -t 2 ]; }
 
 # A line that is overwritten on a terminal; elsewhere every tenth percent is told once.
 progress() { # WHAT PERCENT SECONDS

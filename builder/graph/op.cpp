@@ -15,6 +15,8 @@ template <typename... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
 
 std::string text(const Owner& owner) {
   return fmt::format("{}:{}", owner.uid, owner.gid);
@@ -39,24 +41,25 @@ void add_placement(Fields& fields, const std::string& prefix, const Owner& owner
 }
 
 std::string mount_text(const Mount& mount) {
-  static constexpr const char* names[] = {"bind", "cache", "secret", "tmpfs", "workspace"};
+  static constexpr const char* names[] = {"bind", "cache", "secret", "ssh", "tmpfs", "workspace"};
   std::string value =
       fmt::format("{} input={} from={} {} output={}", names[static_cast<int>(mount.type)],
                   mount.input, mount.selector, mount.readonly ? "ro" : "rw", mount.output);
   // Ids of caches and secrets select what is mounted; their contents are no part of a key (K3,
   // K11).
   if (mount.type == MountType::cache)
-    value += fmt::format(" id={} sharing={}", mount.cache_id, static_cast<int>(mount.sharing));
-  if (mount.type == MountType::secret)
-    value +=
-        fmt::format(" id={} mode={:o} owner={}", mount.secret_id, mount.mode, text(mount.owner));
+    value += fmt::format(" id={} sharing={} mode={:o} owner={}", mount.cache_id,
+                         static_cast<int>(mount.sharing), mount.mode, text(mount.owner));
+  if (mount.type == MountType::secret || mount.type == MountType::ssh)
+    value += fmt::format(" id={} variable={} mode={:o} owner={} required={}", mount.secret_id,
+                         mount.secret_env, mount.mode, text(mount.owner), text(mount.required));
   if (mount.type == MountType::tmpfs) value += fmt::format(" size={}", mount.tmpfs_size_bytes);
   return value;
 }
 
 Fields exec_fields(const ExecOp& op) {
   static constexpr const char* networks[] = {"none", "open", "host", "recorded"};
-  static constexpr const char* securities[] = {"sandbox", "no-new-privileges"};
+  static constexpr const char* securities[] = {"sandbox", "no-new-privileges", "insecure"};
   Fields fields{{"command", framed(op.argv)}};
   for (const auto& [key, value] : op.env) fields.emplace_back("env " + key, value);
   fields.emplace_back("directory", op.cwd);
@@ -65,7 +68,15 @@ Fields exec_fields(const ExecOp& op) {
   fields.emplace_back("network", networks[static_cast<int>(op.network)]);
   fields.emplace_back("security", securities[static_cast<int>(op.security)]);
   for (const Mount& mount : op.mounts)
-    fields.emplace_back("mount " + mount.dest, mount_text(mount));
+    fields.emplace_back("mount " + (mount.dest.empty() ? mount.secret_env : mount.dest),
+                        mount_text(mount));
+  // Where a name leads, and proxies, are no part of a key (K3).
+  for (const auto& [name, address] : op.extra_hosts) fields.emplace_back("host " + name, "");
+  for (const Ulimit& limit : op.ulimits)
+    fields.emplace_back("ulimit " + limit.name, fmt::format("{}:{}", limit.soft, limit.hard));
+  if (op.shm_size_bytes != 0)
+    fields.emplace_back("shared memory", std::to_string(op.shm_size_bytes));
+  if (op.remove_mount_stubs) fields.emplace_back("mount stubs", "removed");
   if (op.capture_stdout)
     fields.emplace_back("stdout", op.capture_stdout_only ? "captured" : "captured and shown");
   if (!op.valid_exit_codes.empty()) {
@@ -85,12 +96,24 @@ Fields file_fields(const FileOp& op) {
   Fields fields;
   int number = 0;
   for (const FileAction& action : op.actions) {
+    std::string owner = action.owner ? text(*action.owner) : "keep";
+    if (!action.owner_names.empty()) owner = framed({action.owner_names});
     std::string value = fmt::format(
-        "{} input={} {} mode={} owner={} contents={} create={} wildcard={} missing={}",
-        kinds[static_cast<int>(action.kind)], action.source_input,
-        framed({action.source, action.dest, action.data}), action.mode,
-        action.owner ? text(*action.owner) : "keep", text(action.contents),
-        text(action.create_dest_path), text(action.allow_wildcard), text(action.allow_missing));
+        "{} input={} {} mode={} owner={}", kinds[static_cast<int>(action.kind)],
+        action.source_input, framed({action.source, action.dest, action.data}),
+        action.mode_text.empty() ? std::to_string(action.mode) : framed({action.mode_text}), owner);
+    for (const auto& [name, on] : {std::pair{"contents", action.contents},
+                                   {"create", action.create_dest_path},
+                                   {"wildcard", action.allow_wildcard},
+                                   {"empty-wildcard", action.allow_empty_wildcard},
+                                   {"missing", action.allow_missing},
+                                   {"follow", action.follow_links},
+                                   {"unpack", action.unpack},
+                                   {"parents", action.parents},
+                                   {"replace", action.replace_existing}})
+      if (on) value += fmt::format(" {}", name);
+    if (!action.exclude.empty()) value += " exclude=" + framed(action.exclude);
+    if (action.timestamp_ns) value += fmt::format(" time={}", *action.timestamp_ns);
     fields.emplace_back(fmt::format("action {}", ++number), std::move(value));
   }
   return fields;
@@ -132,6 +155,8 @@ Fields definition_fields(const Op& op) {
             Fields fields{{"url", url_without_credentials(http.url)},
                           {"checksum", http.checksum},
                           {"filename", http.filename},
+                          {"mode", fmt::format("{:o}", http.mode)},
+                          {"last modified", text(http.last_modified)},
                           {"unpack", text(http.unpack)},
                           {"strip wrapper", text(http.strip_wrapper)}};
             add_placement(fields, http.prefix, http.owner, http.executable_bin);

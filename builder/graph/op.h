@@ -30,6 +30,7 @@ struct Owner {
 };
 
 /// An image by reference. Extension: a reference "stack:<name>/<variant>" is one of our stacks.
+/// "scratch" is no op: a step without input has an empty root.
 struct ImageOp {
   std::string reference;
   std::string platform = "linux/amd64";
@@ -65,6 +66,11 @@ struct HttpOp {
   std::string url;
   std::string checksum;  ///< "sha256:<hex>" or empty
   std::string filename;
+  /// Of the downloaded file (ADD of a URL); ignored with `unpack`.
+  uint32_t mode = 0644;
+  /// The file's time is the server's Last-Modified, else 1970 (dockerfile.md C20). Without it, as
+  /// with `unpack`, times do not matter.
+  bool last_modified = false;
   bool unpack = false;
   bool strip_wrapper = false;
   std::string prefix;  ///< extensions, as LocalOp
@@ -75,7 +81,8 @@ struct HttpOp {
 enum class MountType : uint8_t {
   bind,    ///< an input's tree
   cache,   ///< a named directory that outlives the build
-  secret,  ///< a file with a secret's value
+  secret,  ///< a file (and, or, a variable) with a secret's value
+  ssh,     ///< the socket of an ssh agent
   tmpfs,
   workspace  ///< extension: part of the pipeline's workspace (see WorkspaceOp)
 };
@@ -83,16 +90,19 @@ enum class CacheSharing : uint8_t { shared, private_, locked };
 
 struct Mount {
   MountType type = MountType::bind;
-  int input = -1;        ///< index into the node's inputs; -1 = none
+  int input = -1;        ///< index into the node's inputs; -1 = none; of a cache: its seed
   std::string selector;  ///< path inside the input
-  std::string dest;      ///< absolute path in the step
+  std::string dest;      ///< absolute path in the step; empty = a secret in a variable only
   bool readonly = false;
   int output = -1;  ///< -1 = changes are thrown away
   std::string cache_id;
   CacheSharing sharing = CacheSharing::shared;
-  std::string secret_id;
-  uint32_t mode = 0400;  ///< of a secret
-  Owner owner;
+  std::string secret_id;   ///< of a secret or an ssh agent
+  std::string secret_env;  ///< the variable that gets the secret's value; empty = none
+  bool required = false;   ///< a secret or agent that was not given fails the step, else is skipped
+  /// Of a secret's file (0400), an agent's socket (0600), a fresh cache's directory (0755).
+  uint32_t mode = 0400;
+  Owner owner;  ///< of the same
   uint64_t tmpfs_size_bytes = 0;
 };
 
@@ -100,6 +110,13 @@ enum class Network : uint8_t { none, open, host, recorded };
 enum class Security : uint8_t {
   sandbox,            ///< Docker's default capabilities, setuid works (Dockerfile RUN)
   no_new_privileges,  ///< extension: the same with no_new_privs (buildpacks, run)
+  insecure,           ///< all that the builder has (dockerfile.md X7); only when granted
+};
+
+/// "soft" and "hard" limits of a resource, as `docker build --ulimit` has them.
+struct Ulimit {
+  std::string name;
+  int64_t soft = 0, hard = 0;
 };
 
 /// A command. Input 0 with a mount at "/" is the root.
@@ -112,6 +129,14 @@ struct ExecOp {
   Network network = Network::open;
   Security security = Security::sandbox;
   std::vector<Mount> mounts;
+  /// Proxy variables of the build (dockerfile.md V21): after env, outside the key.
+  std::vector<std::pair<std::string, std::string>> proxy_env;
+  /// "name" → address; the names are in the key (K3), the addresses are not.
+  std::vector<std::pair<std::string, std::string>> extra_hosts;
+  std::vector<Ulimit> ulimits;
+  uint64_t shm_size_bytes = 0;  ///< 0 = 64 MiB
+  /// Empty places made for mounts are removed after the step with their parents (R12).
+  bool remove_mount_stubs = false;
   /// Extension: stdout is part of the result (a detect's name, a release's YAML) and goes there
   /// instead of the log when `capture_stdout_only`.
   bool capture_stdout = false;
@@ -128,16 +153,35 @@ struct ExecOp {
 /// Batched file actions on input 0 (or scratch).
 struct FileAction {
   enum class Kind : uint8_t { copy, mkdir, mkfile, rm, symlink } kind = Kind::copy;
-  int source_input = -1;  ///< copy: index of the input copied from
-  std::string source;     ///< copy: path or pattern; symlink: target
-  std::string dest;
-  std::string data;            ///< mkfile
-  int mode = -1;               ///< -1 = keep
+  /// copy: index of the input copied from
+  int source_input = -1;
+  std::string source;  ///< copy: path or pattern; symlink: target
+  std::string dest;    ///< a final '/' or '/.' means a directory (dockerfile.md C4)
+  std::string data;    ///< mkfile
+  int mode = -1;       ///< -1 = keep
+  /// chmod's symbolic form ("u=rwX,go=rX"); empty = `mode` counts (C14).
+  std::string mode_text;
   std::optional<Owner> owner;  ///< absent = keep (copy), 0:0 (others)
-  bool contents = true;        ///< copy: a directory's contents, not itself
+  /// "user[:group]" with names, looked up in the target's passwd and group (C13); wins over owner.
+  std::string owner_names;
+  /// copy: a directory's contents, not itself
+  bool contents = true;
   bool create_dest_path = true;
   bool allow_wildcard = true;
-  bool allow_missing = false;
+  bool allow_empty_wildcard = true;  ///< a pattern that matches nothing is fine (C7)
+  bool allow_missing = false;        ///< of a literal path
+  /// The final link of a source path is followed (C8).
+  bool follow_links = true;
+  /// A file that is a tar, compressed or not, is unpacked into dest (C18).
+  bool unpack = false;
+  /// --parents: the source's path after the pivot "/./" is kept below dest (C16).
+  bool parents = false;
+  std::vector<std::string> exclude;  ///< .dockerignore patterns below each source directory (C15)
+  /// An existing directory below dest's top takes the new mode, links at dest are replaced and not
+  /// followed (C17).
+  bool replace_existing = false;
+  /// Times of what is made or copied, nanoseconds since 1970; absent = keep, now for new ones.
+  std::optional<int64_t> timestamp_ns;
 };
 struct FileOp {
   std::vector<FileAction> actions;
@@ -174,7 +218,7 @@ using Op = std::variant<ImageOp, LocalOp, GitOp, HttpOp, ExecOp, FileOp, MergeOp
 
 /// Which other value of the definition a node has; for messages only.
 struct Description {
-  std::string title;  ///< "compile elixir"
+  std::string title;  ///< "compile elixir", "[build 2/4] RUN make"
   std::string file;   ///< "Dockerfile:12"
   /// Not looked up in the cache (--no-cache), still stored.
   bool ignore_cache = false;

@@ -1,0 +1,62 @@
+// Images: a config and layers whose compressed bytes are in the store. Layers come from a base
+// (pulled or read from a layout or archive; kept as they came) or are written here from snapshots.
+//
+// A layer written here is an artifact (a list of compressed chunks, cache/store.h): the same file
+// contents are compressed once, and a small change compresses one chunk.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/fd.h"
+#include "cache/store.h"
+#include "oci/image_config.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+
+namespace slipway::image {
+
+/// A layer's compressed bytes, wherever they are kept.
+struct Layer {
+  std::string diff_id;     ///< "sha256:<hex>" of the uncompressed tar
+  oci::Descriptor blob;    ///< media type, digest and size of the compressed bytes
+  Digest artifact;         ///< set: chunks in the store (cache::Artifact); unset: a store blob
+  uint64_t raw_bytes = 0;  ///< of the tar; 0 = unknown
+};
+
+/// One platform's image: everything an exporter needs but the bytes.
+struct Image {
+  oci::ImageConfig config;    ///< diff_ids agree with `layers`
+  std::vector<Layer> layers;  ///< lowest first
+  /// Bytes of the manifest and config when the image was brought here and is handed on unchanged.
+  std::string manifest_bytes, config_bytes;
+};
+
+enum class Compression : uint8_t { gzip, zstd, none };
+
+/// What a snapshot's own layer is written from.
+struct LayerInput {
+  /// The chain of snapshots, topmost first; the layer is what `own` of them add to the rest.
+  std::vector<cache::SnapshotId> stack;
+  size_t own = 1;
+  Compression compression = Compression::gzip;
+  /// Times newer than this are set to it (rewrite-timestamp, O9); seconds; absent = as they are.
+  std::optional<int64_t> clamp_time;
+};
+
+/// Reads an image's blob by digest: a descriptor at offset 0. Bytes are verified by the callee.
+using OpenBlob = std::function<Fd(const oci::Descriptor&)>;
+
+/// Where an image comes from: "oci:<dir>[:<tag>]", "oci-archive:<file>[:<tag>]",
+/// "docker-archive:<file>[:<tag>]" (skopeo's names).
+struct LocalSource {
+  enum class Kind : uint8_t { oci, oci_archive, docker_archive } kind = Kind::oci;
+  std::string path, tag;
+};
+std::optional<LocalSource> parse_local_source(const std::string& text);
+
+}  // namespace slipway::image
