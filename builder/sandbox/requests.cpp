@@ -74,7 +74,7 @@ void serve_copy_in(int snapshots, SnapshotId target, bool single_id, int channel
 
 void serve_read_tree(int snapshots, const Workspace& tree, const std::string& path, int channel) {
   const std::vector<Fd> layers = open_stack(snapshots, tree);
-  const std::vector<int> stack = numbers(layers);
+  LayerFiles tree_files(numbers(layers));
   send_message(channel, message(Reply::ok));
   for (;;) {
     std::string text;
@@ -85,7 +85,7 @@ void serve_read_tree(int snapshots, const Workspace& tree, const std::string& pa
     (void)reply_errors(channel, [&] {
       std::vector<Fd> files;
       for (const std::string& name : decoder.next<std::vector<std::string>>()) {
-        Fd file = open_in_layers(stack, path.empty() ? name : path + "/" + name);
+        Fd file = tree_files.open(path.empty() ? name : path + "/" + name);
         if (!file) fail(ExitCode::machine, "{} is missing in the stored tree", name);
         files.push_back(std::move(file));
       }
