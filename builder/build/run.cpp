@@ -269,11 +269,15 @@ int run_app(const Session& session, const RunRequest& request) {
   app.kind = sandbox::StepMount::Kind::workspace;
   app.dest = "/app";
   app.source = target.path;
-  sandbox::StepMount tmp;
-  tmp.kind = sandbox::StepMount::Kind::tmpfs;
-  tmp.dest = "/tmp";
-  tmp.mode = 01777;
-  spec.mounts = {app, tmp};
+  spec.mounts = {app};
+  // Without mounts the machine's own /tmp is the app's.
+  if (request.isolation != sandbox::Isolation::none) {
+    sandbox::StepMount tmp;
+    tmp.kind = sandbox::StepMount::Kind::tmpfs;
+    tmp.dest = "/tmp";
+    tmp.mode = 01777;
+    spec.mounts.push_back(tmp);
+  }
   const std::string script =
       start_script(profile_scripts, target.tree.find(".profile") != nullptr, command);
   spec.argv = {"/bin/bash", "-c", script};
