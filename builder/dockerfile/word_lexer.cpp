@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "dockerfile/letters.h"
 #include "dockerfile/logical_line.h"
 #include "dockerfile/patterns.h"
