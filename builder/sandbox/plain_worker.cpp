@@ -101,6 +101,9 @@ class PlainWorker : public Worker {
     return scan_stack(snapshots_.get(),
                       {{upper, {}}, wanted.path, {}, wanted.previous_state, wanted.digests});
   }
+  LayerResult list_layer(const LayerRequest& wanted) override {
+    return list_stack(snapshots_.get(), wanted, true);
+  }
   std::unique_ptr<TreeReader> read_tree(const Workspace& tree, const std::string& path) override {
     return std::make_unique<PlainTreeReader>(open_stack(snapshots_.get(), cut(tree)), path);
   }
