@@ -311,8 +311,8 @@ void compress_tar(const TarInput& input, const TarPlan& plan, const CompressOpti
 
 void compress_tar(const TarSource& source, const TarPlan& plan, const CompressOptions& options) {
   const TreeMembers members(source.members, source.open_paths);
-  compress_tar(
-      TarInput{.members = &members, .open = source.open, .patches = source.patches}, plan, options);
+  compress_tar(TarInput{.members = &members, .open = source.open, .patches = source.patches}, plan,
+               options);
 }
 
 void compress_tar(const TarSource& source, const CompressOptions& options) {

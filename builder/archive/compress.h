@@ -1,7 +1,8 @@
 // Chunked, parallel, cached compression of a tar stream: multi-member gzip (RFC 1952), frames of
-// zstd, or the tar itself. A chunk is a run of whole members (or slices of a big file) of about 4 MiB whose limits depend on the members
-// only; its key covers the member headers and file digests, so an unchanged chunk is neither read
-// nor compressed again. Output order is fixed; memory is bounded by the window of chunks in flight.
+// zstd, or the tar itself. A chunk is a run of whole members (or slices of a big file) of about 4
+// MiB whose limits depend on the members only; its key covers the member headers and file digests,
+// so an unchanged chunk is neither read nor compressed again. Output order is fixed; memory is
+// bounded by the window of chunks in flight.
 //
 // Limits of chunks:
 //   - after a member, when the chunk has 1 MiB or more and a hash of the member's path says so,

@@ -9,8 +9,8 @@ constexpr size_t kept_max = 128;
 
 std::string from_hex(const std::string& hex) {
   const auto digit = [](char c) { return c >= 'a' ? c - 'a' + 10 : c - '0'; };
-  const bool good = hex.size() % 2 == 0 &&
-                    hex.find_first_not_of("0123456789abcdef") == std::string::npos;
+  const bool good =
+      hex.size() % 2 == 0 && hex.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (!good) fail(ExitCode::machine, "a kept state of a layer's digest is malformed");
   std::string bytes;
   bytes.reserve(hex.size() / 2);

@@ -16,10 +16,10 @@ namespace slipway::image {
 
 /// The states after one chunk.
 struct HashState {
-  size_t chunk = 0;   ///< its number in the layer
-  Digest prefix;      ///< of the keys of all chunks up to it
-  std::string raw;    ///< Sha256::save() of the tar
-  std::string blob;   ///< of the compressed bytes
+  size_t chunk = 0;  ///< its number in the layer
+  Digest prefix;     ///< of the keys of all chunks up to it
+  std::string raw;   ///< Sha256::save() of the tar
+  std::string blob;  ///< of the compressed bytes
 };
 
 /// Digests of the keys of the first chunk, the first two, …

@@ -39,8 +39,9 @@ struct Image {
   std::string manifest_bytes, config_bytes;
 };
 
-/// What is asked of the sandbox's worker, which this folder does not know (build/image_trees.h makes
-/// it of one). Called only when something must really be read or written, from several threads.
+/// What is asked of the sandbox's worker, which this folder does not know (build/image_trees.h
+/// makes it of one). Called only when something must really be read or written, from several
+/// threads.
 struct Trees {
   /// What the first `own` snapshots of a stack (topmost first) add to the rest. With `known` (a
   /// listing of the store, paths as in the layer) files are not read for digests it has.

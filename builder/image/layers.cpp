@@ -53,8 +53,8 @@ class Writer {
         layers[i] = std::move(*known);
         continue;
       }
-      Trees::Listed listed = trees_.list(
-          {.stack = inputs[i].stack, .own = inputs[i].own, .known = inputs[i].known});
+      Trees::Listed listed =
+          trees_.list({.stack = inputs[i].stack, .own = inputs[i].own, .known = inputs[i].known});
       for (const std::string& warning : listed.warnings)
         if (options_.on_warning) options_.on_warning(warning);
       clamp(listed.listing, inputs[i].clamp_time);
@@ -126,8 +126,9 @@ class Writer {
     cache::Result result;
     result.extra["diff_id"] = fresh.diff_id;
     result.extra["states"] = states_to_json(fresh.states);
-    store_.put_result({digest_of("layer facts", fresh.id), start_key(fresh.artifact.chunks.front())},
-                      result, "image layer", {});
+    store_.put_result(
+        {digest_of("layer facts", fresh.id), start_key(fresh.artifact.chunks.front())}, result,
+        "image layer", {});
   }
 
   // Leads to the latest layer that begins with this chunk.

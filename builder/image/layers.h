@@ -1,8 +1,8 @@
 // Snapshots as image layers: a reproducible tar (dockerfile.md O6-O10), compressed in chunks that
 // are kept, named by the digests of its raw and of its compressed bytes. Writing the same layer
-// again finds it by its snapshots, or by its listing: nothing is opened, compressed or hashed. After
-// a change only chunks with changed members are compressed, and both SHA-256 go on from where the
-// first changed chunk begins.
+// again finds it by its snapshots, or by its listing: nothing is opened, compressed or hashed.
+// After a change only chunks with changed members are compressed, and both SHA-256 go on from where
+// the first changed chunk begins.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,9 @@ struct LayerInput {
   /// The chain of snapshots, topmost first; the layer is what `own` of them add to the rest.
   std::vector<cache::SnapshotId> stack;
   size_t own = 1;
-  /// A listing in the store (cache::Store::put_tree) of these very snapshots, paths as in the layer,
-  /// whose digests need not be read again; unset = none. It is no part of the layer's identity.
+  /// A listing in the store (cache::Store::put_tree) of these very snapshots, paths as in the
+  /// layer, whose digests need not be read again; unset = none. It is no part of the layer's
+  /// identity.
   Digest known;
   archive::Codec codec = archive::Codec::gzip;
   /// Times newer than this are set to it (rewrite-timestamp, O9); seconds; absent = as they are.

@@ -241,8 +241,8 @@ void Diff::add(const StackDir& own, const StackName& found, const std::string& n
       entry.type = LayerEntryType::fifo;
       return;
     default:
-      entry.type = S_ISBLK(info.st_mode) ? LayerEntryType::block_device
-                                         : LayerEntryType::character_device;
+      entry.type =
+          S_ISBLK(info.st_mode) ? LayerEntryType::block_device : LayerEntryType::character_device;
       entry.device_major = major(info.st_rdev);
       entry.device_minor = minor(info.st_rdev);
   }

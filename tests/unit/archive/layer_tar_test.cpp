@@ -205,8 +205,8 @@ TEST_CASE("GNU tar and Python read a layer as it was listed") {
   LayerListing listing = full_listing(content);
   const fs::path root = content.dir.path();
   write_file_atomic(root / "layer.tar", tar_of(content, listing));
-  const std::string names = shell("LC_ALL=C tar --quoting-style=literal -tf $1/layer.tar",
-                                  {root.string()});
+  const std::string names =
+      shell("LC_ALL=C tar --quoting-style=literal -tf $1/layer.tar", {root.string()});
   for (const LayerEntry& one : listing.entries) {
     INFO(one.path);
     CHECK_THAT(names, Contains(one.path));
