@@ -339,7 +339,6 @@ class Builder {
     Volume volume;
     if (statement_.json) {
       volume.paths = json_words();
-      for (Word& path : volume.paths) path.text = trim(path.text);
     } else {
       note_broken_json(operands_);
       for (const Span& span : split_blanks(context_.line.text, operands_))
@@ -347,8 +346,11 @@ class Builder {
     }
     if (volume.paths.empty())
       throw error(name_at(), "VOLUME names no path", "write 'VOLUME /data'");
-    for (const Word& path : volume.paths)
+    for (Word& path : volume.paths) {
+      const Span inside = trim_blanks(path.text, {0, path.text.size()});
+      path.text = path.text.substr(inside.begin, inside.end - inside.begin);
       if (path.text.empty()) throw error(path, "a volume's path is empty", "write 'VOLUME /data'");
+    }
     return volume;
   }
 

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "dockerfile/context.h"
-#include "dockerfile/letters.h"
 
 namespace slipway::dockerfile {
 namespace {
@@ -31,7 +31,7 @@ Shown show(std::string_view line, size_t column) {
     if (at < column) ++shown.caret;
     if (character.code == '\t' || character.code == '\r')
       shown.text += ' ';
-    else if (character.code < 0x20 || character.code == 0x7f || character.code >= 0x80000000)
+    else if (character.code < 0x20 || character.code == 0x7f || character.broken())
       shown.text += '?';
     else
       shown.text += line.substr(at, character.length);

@@ -2,53 +2,13 @@
 
 #include <cstdint>
 
+#include "base/utf8.h"
+
 namespace slipway::dockerfile {
 namespace {
 
 // encoding/json of Go stops there too.
 constexpr size_t depth_max = 10'000;
-
-void append_utf8(std::string& text, uint32_t code) {
-  if (code >= 0xd800 && code < 0xe000) code = 0xfffd;
-  const auto put = [&](uint32_t byte) { text += static_cast<char>(byte); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xc0U | code >> 6U);
-    put(0x80U | (code & 0x3fU));
-  } else if (code < 0x10000) {
-    put(0xe0U | code >> 12U);
-    put(0x80U | (code >> 6U & 0x3fU));
-    put(0x80U | (code & 0x3fU));
-  } else {
-    put(0xf0U | code >> 18U);
-    put(0x80U | (code >> 12U & 0x3fU));
-    put(0x80U | (code >> 6U & 0x3fU));
-    put(0x80U | (code & 0x3fU));
-  }
-}
-
-/// Length of the well-formed UTF-8 character at `at`, 0 when there is none.
-size_t utf8_length(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) {
-    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
-  };
-  const auto tail = [&](size_t i) { return (byte(i) & 0xc0U) == 0x80; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return tail(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    const bool short_form = first == 0xe0 && byte(1) < 0xa0;
-    const bool surrogate = first == 0xed && byte(1) >= 0xa0;
-    return tail(1) && tail(2) && !short_form && !surrogate ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    const bool short_form = first == 0xf0 && byte(1) < 0x90;
-    const bool too_high = first == 0xf4 && byte(1) >= 0x90;
-    return tail(1) && tail(2) && tail(3) && !short_form && !too_high ? 4 : 0;
-  }
-  return 0;
-}
 
 class Reader {
  public:
@@ -168,10 +128,9 @@ class Reader {
         if (!escape(decoded)) return false;
         continue;
       }
-      const size_t length = utf8_length(text_, at_);
-      if (decoded && length == 0) append_utf8(*decoded, 0xfffd);
-      if (decoded && length > 0) *decoded += text_.substr(at_, length);
-      at_ += length == 0 ? 1 : length;
+      const Character character = character_at(text_, at_);
+      if (decoded) append_utf8(*decoded, character.broken() ? 0xfffd : character.code);
+      at_ += character.length;
     }
     return false;
   }

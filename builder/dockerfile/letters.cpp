@@ -204,31 +204,6 @@ bool is_in(const Range (&ranges)[count], uint32_t code) {
 
 }  // namespace
 
-Character character_at(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
-  const uint32_t first = byte(0);
-  if (first < 0x80) return {first, 1};
-  size_t length = 0;
-  uint32_t code = 0;
-  if (first >= 0xc2 && first < 0xe0) {
-    length = 2;
-    code = first & 0x1fU;
-  } else if (first >= 0xe0 && first < 0xf0) {
-    length = 3;
-    code = first & 0x0fU;
-  } else if (first >= 0xf0 && first < 0xf5) {
-    length = 4;
-    code = first & 0x07U;
-  }
-  const Character no_character{0x80000000U | first, 1};
-  if (length == 0 || at + length > text.size()) return no_character;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0U) != 0x80) return no_character;
-    code = code << 6U | (byte(i) & 0x3fU);
-  }
-  return {code, length};
-}
-
 bool is_letter(uint32_t code) {
   if (code < 0x80) return (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z');
   return is_in(letters, code);

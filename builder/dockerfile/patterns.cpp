@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "dockerfile/letters.h"
+#include "base/utf8.h"
 
 namespace slipway::dockerfile {
 namespace {

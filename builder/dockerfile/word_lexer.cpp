@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "dockerfile/letters.h"
 #include "dockerfile/logical_line.h"
 #include "dockerfile/patterns.h"
@@ -66,7 +67,7 @@ class Lexer {
   }
 
   Lexed run() {
-    Output output = until('\0', options_.raw_escapes, options_.split);
+    Output output = until('\0', 0, options_.raw_escapes, options_.split);
     output.end_word();
     return {std::move(output.text), std::move(output.words), std::move(used_), std::move(unset_)};
   }
@@ -96,9 +97,8 @@ class Lexer {
     return source_.substr(begin, at_ - begin);
   }
 
-  /// Reads up to `stop` and past it; '\0' = to the end.
-  Output until(char stop, bool raw_escapes, bool split) {
-    const size_t start = at_;
+  /// Reads up to `stop` and past it; '\0' = to the end. `opened` is where "${" stands.
+  Output until(char stop, size_t opened, bool raw_escapes, bool split) {
     Output output;
     output.split = split;
     while (!at_end()) {
@@ -131,8 +131,8 @@ class Lexer {
         output.add_split(run, begin, at_, true);
       }
     }
-    if (stop == '/') fail_at(start, "'/' is missing in ${name/pattern/replacement}");
-    if (stop != '\0') fail_at(start, "'}' is missing after '${'");
+    if (stop == '/') fail_at(opened, "'/' is missing in ${name/pattern/replacement}");
+    if (stop != '\0') fail_at(opened, "'}' is missing after '${'");
     return output;
   }
 
@@ -266,7 +266,7 @@ class Lexer {
     }
     const bool pattern = op == '#' || op == '%';
     if (empty_is_unset && pattern) fail_modifier(begin, modifier);
-    const std::string word = until('}', pattern, false).text;
+    const std::string word = until('}', begin, pattern, false).text;
     const auto value = value_of(variable);
     if (!value && options_.keep_unset) return "${" + variable + modifier + word + "}";
     const bool missing = !value || (empty_is_unset && value->empty());
@@ -307,8 +307,8 @@ class Lexer {
   std::string replacement(const std::string& variable, size_t begin) {
     const bool all = peek() == '/';
     if (all) ++at_;
-    const std::string pattern = until('/', true, false).text;
-    const std::string text = until('}', true, false).text;
+    const std::string pattern = until('/', begin, true, false).text;
+    const std::string text = until('}', begin, true, false).text;
     const auto value = value_of(variable);
     if (!value && options_.keep_unset) return "${" + variable + "/" + pattern + "/" + text + "}";
     try {
