@@ -312,6 +312,10 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
                                               elapsed(), why, error.what()});
     throw;
   }
+  // When the result came about: a cached one keeps its time, so that images do not change.
+  result.extra["created"] = std::chrono::duration_cast<std::chrono::seconds>(
+                                std::chrono::system_clock::now().time_since_epoch())
+                                .count();
   options.store->put_result({own_key}, result, scope(node), now);
   options.stream->emit(
       report::StepFinished{step, title, report::StepFinished::Outcome::ran, elapsed(), why, {}});
@@ -344,8 +348,12 @@ cache::Ledger Engine::State::ledger(Engine& engine, const NodeRef& node) {
   // A step's inputs down to the roots: an earlier step's own fields stand in its own record.
   for (const NodeRef& input : graph::topological_order(node))
     if (is_source(*input)) add_source(input);
-  for (const auto& [name, value] : graph::definition_fields(node->op()))
-    ledger.items.push_back({name, value});
+  for (const auto& [name, value] : graph::definition_fields(node->op())) {
+    const bool hidden =
+        starts_with(name, "env ") && options.hidden_variables.contains(name.substr(4));
+    ledger.items.push_back(
+        {name, hidden ? keyed_digest(options.store->secret_key(), value).hex() : value});
+  }
   if (const auto* exec = std::get_if<graph::ExecOp>(&node->op()))
     for (const std::string& name : exec->config_names)
       ledger.items.push_back(

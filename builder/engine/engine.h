@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,12 @@ struct Options {
   std::map<std::string, LocalDir> locals;
   /// Config vars: values for ExecOp::config_names.
   std::map<std::string, std::string> config;
+  /// Values of the secrets that steps may mount, by id.
+  std::map<std::string, std::string> secrets;
+  /// Variables of steps whose values must not be kept: in ledgers they stand as keyed digests.
+  std::set<std::string> hidden_variables;
+  /// Sockets of ssh agents, by id.
+  std::map<std::string, std::string> ssh_agents;
   /// Scope of ledgers: the app's id.
   std::string app_id;
   bool no_cache = false;
