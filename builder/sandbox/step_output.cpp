@@ -43,7 +43,7 @@ struct StepOutput::SavedMode {
   winsize size{};
 };
 
-StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : io_(io) {
+StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : spec_(spec), io_(io) {
   terminal_ = spec.terminal && isatty(io.stdin_fd) == 1 && isatty(io.stdout_fd) == 1;
   if (terminal_) return;
   static const std::function<void(std::string_view)> none;
@@ -172,6 +172,12 @@ ExecResult StepOutput::relay(int channel, Cancel& cancel) {
     }
     if (kind == Reply::terminal && !fds.empty()) {
       start_terminal(std::move(fds.front()));
+      continue;
+    }
+    if (kind == Reply::agent && !fds.empty()) {
+      const auto index = reply.next<uint64_t>();
+      agents_.push_back(
+          std::make_unique<AgentProxy>(std::move(fds.front()), spec_.mounts.at(index).source));
       continue;
     }
     const auto result = reply.next<ExecResult>();
