@@ -161,7 +161,7 @@ void ArchiveReader::finish() {
   // A tar's end marker is consumed by the failed search for another header.
   const bool at_marker =
       archive_filter_bytes(handle_.get(), 0) > archive_read_header_position(handle_.get());
-  if (is_tar() && !at_marker)
+  if (needs_end_ && is_tar() && !at_marker)
     fail(ExitCode::outside, "the tar ends without its end marker: it was cut short");
   if (!decoder_) return;
   // Checksums of the compressed stream come after the tar's own end.

@@ -41,6 +41,8 @@ class ArchiveReader {
   ArchiveReader(const ArchiveReader&) = delete;
   ArchiveReader& operator=(const ArchiveReader&) = delete;
 
+  /// A tar may end without its end marker; before the first next().
+  void accept_missing_end() { needs_end_ = false; }
   /// nullptr at the end, which was checked. `warning` gets libarchive's doubts about this entry.
   archive_entry* next(std::string& warning);
   /// The next block of the entry's content; false at its end. Blocks come in order; what lies
@@ -82,7 +84,7 @@ class ArchiveReader {
   struct Mark {
     uint64_t decoded = 0, compressed = 0;
   };
-  bool opened_ = false, tracking_ = false;
+  bool opened_ = false, tracking_ = false, needs_end_ = true;
   Mark passed_;             // the last mark at or before the position asked last
   std::deque<Mark> marks_;  // those after it
   std::unique_ptr<char[]> buffer_;

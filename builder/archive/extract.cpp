@@ -37,6 +37,7 @@ class Extraction {
       : options_(options), reader_(archive), placer_(root, options.owner) {}
 
   Tree run() {
+    if (!options_.needs_end_marker) reader_.accept_missing_end();
     std::string warning;
     while (archive_entry* entry = reader_.next(warning)) {
       if (++entries_ > options_.entries_max)

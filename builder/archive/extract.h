@@ -17,8 +17,9 @@ struct ExtractOptions {
   bool bin_executable = false;  ///< chmod a+x below bin/ (SRC-7)
   bool whiteouts = false;       ///< OCI: .wh.x becomes an overlay whiteout, .wh..wh..opq opaque
   std::optional<std::pair<uint32_t, uint32_t>> owner;  ///< all entries
-  bool keep_owner = true;  ///< chown as the archive says (needs ids); false = leave
-  bool devices = false;    ///< else device nodes and FIFOs are left out with a warning
+  bool keep_owner = true;        ///< chown as the archive says (needs ids); false = leave
+  bool needs_end_marker = true;  ///< of a tar; without one it may have been cut short
+  bool devices = false;          ///< else device nodes and FIFOs are left out with a warning
   uint64_t size_max_bytes = 50ULL << 30;
   uint64_t entries_max = 5'000'000;
   /// Expanded over compressed size, once 1 GiB was written; gzip alone cannot pass 1032.
@@ -39,7 +40,8 @@ struct ExtractOptions {
 ///   - A hard link may come before the file it names. Its target must be in the archive.
 ///   - Extended attributes: user.* and security.capability stay, others and *.overlay.* are
 ///   dropped.
-///   - A tar must have its end marker; what follows the marker or the compressed stream is ignored.
+///   - A tar must have its end marker, unless needs_end_marker is off; what follows the marker or
+///   the compressed stream is ignored.
 ///   - Wrapper (SRC-6): dropped when the root has no bin/ and either exactly one top-level
 ///   directory
 ///     has one, or a single directory is all there is at the top.

@@ -124,7 +124,9 @@ PlainPlaces::PlainPlaces(cache::Store& store, int snapshots, const ExecSpec& spe
                  mount.dest);
           break;
         case StepMount::Kind::cache:
-          fail(ExitCode::machine, "--isolation=none has no cache mounts ({})", mount.dest);
+        case StepMount::Kind::secret:
+        case StepMount::Kind::agent:
+          fail(ExitCode::machine, "--isolation=none has no mounts of this kind ({})", mount.dest);
       }
     }
     record();

@@ -15,18 +15,13 @@
 #include "sandbox/layers.h"
 #include "sandbox/network.h"
 #include "sandbox/plain_places.h"
+#include "sandbox/source_view.h"
 #include "sandbox/step.h"
 
 namespace slipway::sandbox {
 namespace {
 
 constexpr size_t fds_per_message = 200;
-
-std::vector<int> numbers(const std::vector<Fd>& fds) {
-  std::vector<int> list;
-  for (const Fd& fd : fds) list.push_back(fd.get());
-  return list;
-}
 
 Fd take(std::vector<Fd>& fds, size_t index) {
   if (index >= fds.size()) throw Error(ExitCode::machine, "a message came without its descriptors");
@@ -112,6 +107,12 @@ void serve_exec(const WorkerState& state, Decoder& payload, std::vector<Fd> fds,
 
 }  // namespace
 
+std::vector<int> numbers(const std::vector<Fd>& fds) {
+  std::vector<int> list;
+  for (const Fd& fd : fds) list.push_back(fd.get());
+  return list;
+}
+
 Fd open_layer(int snapshots, SnapshotId id) {
   return open_at(snapshots, fmt::format("{}/fs", id), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
@@ -177,6 +178,36 @@ LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_own
   const std::vector<Fd> own_layers = open_stack(snapshots, {0, own});
   const std::vector<Fd> rest_layers = open_stack(snapshots, {0, rest});
   return diff_layers(numbers(own_layers), numbers(rest_layers), request.known, options);
+}
+
+std::vector<Selection> select_in_stack(int snapshots, const SelectRequest& request) {
+  const std::vector<Fd> layers = open_stack(snapshots, {0, request.layers});
+  StackView view(numbers(layers), request.path);
+  std::vector<Selection> selections;
+  for (const graph::FileAction& action : request.actions)
+    selections.push_back(select_content(view, action));
+  return selections;
+}
+
+std::vector<FileActionOn> open_sources(int snapshots, const FileRequest& request,
+                                       std::vector<Fd>& opened) {
+  std::vector<FileActionOn> actions;
+  std::map<SnapshotId, int> known;
+  for (const FileRequest::Action& wanted : request.actions) {
+    FileActionOn& on = actions.emplace_back();
+    on.action = wanted.action;
+    on.source_path = wanted.source_path;
+    on.keep_origins = wanted.keep_origins;
+    for (const SnapshotId id : wanted.source_layers) {
+      auto [layer, fresh] = known.try_emplace(id, -1);
+      if (fresh) {
+        opened.push_back(open_layer(snapshots, id));
+        layer->second = opened.back().get();
+      }
+      on.source_layers.push_back(layer->second);
+    }
+  }
+  return actions;
 }
 
 void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target) {
@@ -266,9 +297,17 @@ void serve_request(const WorkerState& state, Request request, Decoder& payload, 
     case Request::apply_files: {
       const auto target = payload.next<SnapshotId>();
       const auto wanted = payload.next<FileRequest>();
-      (void)make_layer(snapshots.get(), target);
-      apply_files_on_overlay(target, wanted, single);
-      send_message(channel, message(Reply::ok));
+      const FileResult result = apply_files_on_overlay(snapshots.get(), target, wanted, single);
+      send_message(channel, message(Reply::ok, result));
+      return;
+    }
+    case Request::select: {
+      const auto selections = select_in_stack(snapshots.get(), payload.next<SelectRequest>());
+      Encoder reply;
+      reply(Reply::ok, static_cast<uint64_t>(selections.size()));
+      for (const Selection& selection : selections)
+        reply(selection.digest, archive::serialize_tree(selection.tree));
+      send_message(channel, reply.take());
       return;
     }
     case Request::remove:

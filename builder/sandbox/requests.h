@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "sandbox/file_actions.h"
 #include "sandbox/protocol.h"
 #include "sandbox/step_root.h"
 
@@ -24,10 +25,15 @@ archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
 ScanResult scan_stack(int snapshots, const ScanRequest& request);
 /// With root_owns_all every owner is 0:0 (rung none).
 LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all);
+std::vector<Selection> select_in_stack(int snapshots, const SelectRequest& request);
+/// A request's actions with their sources opened; `opened` keeps the descriptors.
+std::vector<FileActionOn> open_sources(int snapshots, const FileRequest& request,
+                                       std::vector<Fd>& opened);
 void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target);
 void move_path(int snapshots, SnapshotId from, const std::string& from_path, SnapshotId to,
                const std::string& to_path);
 void remove_snapshots(int snapshots, const std::vector<SnapshotId>& ids);
 std::vector<Fd> open_stack(int snapshots, const Workspace& tree);
+std::vector<int> numbers(const std::vector<Fd>& fds);
 
 }  // namespace slipway::sandbox

@@ -43,7 +43,7 @@ struct StepOutput::SavedMode {
   winsize size{};
 };
 
-StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : io_(io) {
+StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : spec_(spec), io_(io) {
   terminal_ = spec.terminal && isatty(io.stdin_fd) == 1 && isatty(io.stdout_fd) == 1;
   if (terminal_) return;
   open_stream(out_, io.stdout_fd, io.on_stdout);
@@ -171,6 +171,12 @@ ExecResult StepOutput::relay(int channel, Cancel& cancel) {
     }
     if (kind == Reply::terminal && !fds.empty()) {
       start_terminal(std::move(fds.front()));
+      continue;
+    }
+    if (kind == Reply::agent && !fds.empty()) {
+      const auto index = reply.next<uint64_t>();
+      agents_.push_back(
+          std::make_unique<AgentProxy>(std::move(fds.front()), spec_.mounts.at(index).source));
       continue;
     }
     const auto result = reply.next<ExecResult>();
