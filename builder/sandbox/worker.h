@@ -178,10 +178,20 @@ class TreeReader {
 };
 
 struct UnpackOptions {
-  std::string prefix;                     ///< place everything below this folder
-  bool strip_wrapper = false;             ///< heroku.md SRC-6
-  bool bin_executable = false;            ///< heroku.md SRC-7
-  bool whiteouts = false;                 ///< OCI layer: .wh. names hide what is below
+  std::string prefix;           ///< place everything below this folder
+  bool strip_wrapper = false;   ///< heroku.md SRC-6
+  bool bin_executable = false;  ///< heroku.md SRC-7
+  bool whiteouts = false;       ///< OCI layer: .wh. names hide what is below
+  /// Of a layer: those below it, topmost first; looked into only when the archive lacks a folder's
+  /// entry or a hard link's target.
+  std::vector<SnapshotId> lower;
+  /// Called when they are looked into, by the thread that called unpack(); returns when they are
+  /// complete. Empty = they are.
+  std::function<void()> wait_for_lower;
+  /// "sha256:<hex>" that the decompressed bytes must have; empty = any.
+  std::string diff_id;
+  bool digests = true;  ///< of contents, in the listing
+  std::function<void(const std::string&)> on_warning;
   std::optional<graph::Owner> owner;      ///< all entries; absent = as in the archive
   uint64_t size_max_bytes = 50ULL << 30;  ///< expanded; threat 21
   uint64_t entries_max = 5'000'000;
