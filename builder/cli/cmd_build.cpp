@@ -91,11 +91,10 @@ std::function<int()> setup_build(CLI::App& app, Environment& environment) {
     const build::BuildRequest request = flags->parsed();
     if (!flags->container.quiet) environment.show_progress(flags->progress, flags->explain);
     const build::BuildOutcome outcome = build::build_app(environment.session(), request);
-    if (request.slug || request.images.any()) {
-      if (flags->container.quiet) fmt::print("{}\n", join(outcome.image_ids, "\n"));
-    } else {
+    if (flags->container.quiet && !outcome.image_ids.empty())
+      fmt::print("{}\n", join(outcome.image_ids, "\n"));
+    else if (!request.slug && !request.images.any())
       fmt::print("{}\n", outcome.build_id);
-    }
     return 0;
   };
 }
