@@ -21,6 +21,8 @@ const std::vector<Command>& commands() {
       {"stack", "list, make, import and remove stacks", setup_stack},
       {"buildpack", "list the built-in buildpacks", setup_buildpack},
       {"cache", "show, shrink and check the store", setup_cache},
+      {"login", "keep credentials for a registry, once it takes them", setup_login},
+      {"logout", "forget credentials for a registry", setup_logout},
       {"doctor", "say what this machine offers and what is missing", setup_doctor},
       {"completion", "print a shell completion script", setup_completion},
       {"version", "print the version", setup_version},
@@ -103,7 +105,8 @@ std::string help_text() {
       "4 the app's own files are wrong, 5 something outside failed, 6 this machine can't,\n"
       "70 a bug in Slipway, 130 interrupted\n\n"
       "environment: SLIPWAY_HOME (the store), SLIPWAY_CACHE_LIMIT, SOURCE_DATE_EPOCH, NO_COLOR,\n"
-      "CI, XDG_DATA_HOME, http_proxy, https_proxy, no_proxy\n";
+      "CI, XDG_DATA_HOME, http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, DOCKER_CONFIG,\n"
+      "DOCKER_AUTH_CONFIG\n";
   return text;
 }
 

@@ -121,8 +121,8 @@ struct PushResult {
 struct LoginRequest {
   std::string domain;
   std::string user;
-  /// Where the password or token is read from, to its end; one newline at the end is dropped. So it
-  /// never is in this program's memory.
+  /// Where the password or token is read from, to its end; one newline at the end is dropped. A
+  /// pipe on stdin can be passed on without its content ever being in this program's memory.
   int password_fd = -1;
 };
 

@@ -244,13 +244,16 @@ PushResult Fetcher::push(const PushRequest& request) const {
 }
 
 std::string Fetcher::login(const LoginRequest& request) const {
+  // Not among the first three: those become the program's own.
+  const Fd password(fcntl(request.password_fd, F_DUPFD_CLOEXEC, 3));
+  if (!password) fail_errno("open the password");
   const Json message = {{"op", "registry_login"},
                         {"settings", to_wire(registry)},
                         {"domain", request.domain},
                         {"user", request.user},
-                        {"password_fd", request.password_fd}};
+                        {"password_fd", password.get()}};
   return doing("logging in to " + printable(request.domain), [&] {
-    return field<std::string>(Call(*this).run(message, {request.password_fd}), "kept");
+    return field<std::string>(Call(*this).run(message, {password.get()}), "kept");
   });
 }
 
