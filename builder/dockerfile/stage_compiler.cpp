@@ -42,17 +42,20 @@ std::string without_tabs(std::string_view body) {
 }
 
 graph::NodeRef Build::image_node(const BaseRequest& request, const Base& base,
-                                 const oci::Platform& platform,
-                                 const graph::Description& description) {
+                                 const oci::Platform& platform, graph::Description description,
+                                 const Lines& lines) {
   const auto& history = base.config.history;
   const bool has_layers =
       !base.config.diff_ids.empty() ||
       std::any_of(history.begin(), history.end(), [](const auto& h) { return !h.empty_layer; });
   if (!has_layers) return nullptr;
   const auto [entry, fresh] = images.emplace(BaseRequest{request.reference, platform}, nullptr);
-  if (fresh)
-    entry->second =
-        graph::Node::make(graph::ImageOp{base.reference, platform.to_string()}, {}, description);
+  if (!fresh) return entry->second;
+  description.ignore_cache = false;  // an image is what its digest says
+  std::string title = description.title;
+  entry->second = graph::Node::make(graph::ImageOp{base.reference, platform.to_string()}, {},
+                                    std::move(description));
+  result.steps.push_back({entry->second, std::move(title), lines});
   return entry->second;
 }
 
@@ -128,8 +131,8 @@ void StageCompiler::start_from_image(const StageItem& from, const BaseRequest& r
               fmt::format("{} is an image for {}, not for {}", printable(plan_.image.shown),
                           offered.to_full_string(), state_.platform.to_full_string()));
   const std::string text = title(from, "FROM " + base.reference);
-  state_.root = build_.image_node(request, base, state_.platform, describe(from, text));
-  if (state_.root) add_step(from, state_.root);
+  state_.root =
+      build_.image_node(request, base, state_.platform, describe(from, text), plan_.site.lines);
 }
 
 std::string StageCompiler::title(const StageItem& item, const std::string& text) {
@@ -275,12 +278,9 @@ graph::NodeRef StageCompiler::source_tree(const StageItem& item, const Origin& o
   } else if (origin.kind == Origin::Kind::outside) {
     const Resolved source = build_.stages.resolve_source(item, origin);
     tree = source.tree;
-    if (source.image) {
-      const size_t known = build_.images.size();
+    if (source.image)
       tree = build_.image_node(*source.image, *source.base, job_.target_platform,
-                               describe(item, "FROM " + source.base->reference));
-      if (tree && build_.images.size() > known) add_step(item, tree);
-    }
+                               describe(item, "FROM " + source.base->reference), item.site.lines);
   }
   if (!tree) tree = graph::Node::make(graph::FileOp{{}, true}, {}, {.title = "empty tree"});
   return tree;

@@ -41,9 +41,10 @@ struct Build {
   std::map<BaseRequest, graph::NodeRef> images;
   size_t environments_bytes = 0;  ///< of all steps
 
-  /// Null for an image without layers. The title is that of the first who asks.
+  /// Null for an image without layers. It is a step of who asks first, with that title.
   graph::NodeRef image_node(const BaseRequest& request, const Base& base,
-                            const oci::Platform& platform, const graph::Description& description);
+                            const oci::Platform& platform, graph::Description description,
+                            const Lines& lines);
 };
 
 class StageCompiler {

@@ -237,7 +237,10 @@ TEST_CASE("hidden build args: a pattern that fits the value alone hides the whol
 }
 
 TEST_CASE("variables that grow without end are refused (threat 21)") {
-  std::string text = "FROM a\nENV a=0123456789abcdef\n";
-  for (int i = 0; i < 40; ++i) text += "ENV a=$a$a\n";
-  CHECK(refusal(text).find("4 | Dockerfile:21:7: the word expands to more than 4M") == 0);
+  std::string text = "FROM a\nARG a=0123456789abcdef\n";
+  for (int i = 0; i < 16; ++i) text += "ARG a=$a$a\n";
+  CHECK(refusal(text + "LABEL x=$a$a$a$a$a\n") ==
+        "4 | Dockerfile:19:9: the word expands to more than 4M");
+  for (int i = 0; i < 40; ++i) text += "ARG a=$a$a\n";
+  CHECK(refusal(text).find("4 | Dockerfile:19:1: the image's history is larger than 4M") == 0);
 }
