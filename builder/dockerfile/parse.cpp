@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "dockerfile/directives.h"
 #include "dockerfile/lint.h"
+#include "dockerfile/shown.h"
 #include "dockerfile/statement.h"
 
 namespace slipway::dockerfile {
@@ -93,7 +94,7 @@ class Reader {
       std::optional<Heredoc> body = read_body(word, lines_);
       if (!body)
         throw context.error(word.span.begin,
-                            fmt::format("the heredoc '{}' has no end", printable(word.name)),
+                            fmt::format("the heredoc '{}' has no end", shown(word.name)),
                             unterminated_hint(word, rest, line));
       heredocs.bodies.push_back(std::move(*body));
       last_line = lines_.number();
@@ -105,7 +106,7 @@ class Reader {
     if (!heredoc_problem_.empty()) return heredoc_problem_;
     if (count_ == 1 && zone_.lines == 0 && !zone_.directives.syntax.empty())
       return fmt::format("the file asks for another language, '{}'; only Dockerfiles are known",
-                         printable(zone_.directives.syntax));
+                         shown(zone_.directives.syntax));
     return {};
   }
 
