@@ -10,6 +10,9 @@ namespace {
 
 using Kinds = FlagSpec::Kind;
 
+// No program can be started with so many; it bounds what a hostile file makes us keep.
+constexpr size_t operands_max = 100'000;
+
 /// Everything known of one instruction, and a function for each kind.
 class Builder {
  public:
@@ -77,6 +80,22 @@ class Builder {
   }
   void no_flags() const { flags({}); }
 
+  void bound(size_t count) const {
+    if (count > operands_max)
+      throw error(operands_.begin, fmt::format("more than {} operands", operands_max),
+                  "several instructions, or a folder instead of its files, do the same");
+  }
+  std::vector<Span> words_at_blanks() const {
+    std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    bound(words.size());
+    return words;
+  }
+  std::vector<Span> words_in_quotes() const {
+    std::vector<Span> words = split_quoted(context_.line.text, operands_, context_.escape);
+    bound(words.size());
+    return words;
+  }
+
   /// The rest of the line as it is (P26).
   Word one_operand(const char* hint) const {
     no_flags();
@@ -92,6 +111,7 @@ class Builder {
       note_broken_json(text);
       return command;
     }
+    bound(json->strings.size());
     for (const JsonString& element : json->strings) command.words.push_back(element.text);
     return command;
   }
@@ -211,6 +231,7 @@ class Builder {
 
   std::vector<Word> json_words() const {
     std::vector<Word> words;
+    bound(statement_.json->strings.size());
     for (const JsonString& element : statement_.json->strings)
       words.push_back(context_.word(element.text, element.offset));
     return words;
@@ -223,7 +244,7 @@ class Builder {
     // Both are in the order of the line.
     auto word = heredocs_.found.words.begin();
     const auto end = heredocs_.found.words.end();
-    for (const Span& span : split_blanks(context_.line.text, operands_)) {
+    for (const Span& span : words_at_blanks()) {
       while (word != end && word->span.end <= span.begin) ++word;
       const bool heredoc = word != end && word->span.begin <= span.begin;
       if (heredoc) continue;
@@ -237,7 +258,7 @@ class Builder {
 
   From from() const {
     const Flags given = flags({{"platform", Kinds::text}});
-    const std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    const std::vector<Span> words = words_at_blanks();
     const bool named = words.size() == 3 && lower_case(context_.view(words[1])) == "as";
     if (words.size() != 1 && !named) throw wrong_from(words);
     From from;
@@ -270,7 +291,7 @@ class Builder {
 
   Arg arg() const {
     no_flags();
-    const std::vector<Span> words = split_quoted(context_.line.text, operands_, context_.escape);
+    const std::vector<Span> words = words_in_quotes();
     if (words.empty())
       throw error(name_at(), "ARG names no variable", "write 'ARG NAME' or 'ARG NAME=default'");
     Arg arg;
@@ -290,7 +311,7 @@ class Builder {
 
   KeyValues key_values() const {
     no_flags();
-    const std::vector<Span> words = split_quoted(context_.line.text, operands_, context_.escape);
+    const std::vector<Span> words = words_in_quotes();
     if (words.empty())
       throw error(name_at(), fmt::format("{} has no operands", keyword_),
                   fmt::format("write '{} key=value'", keyword_));
@@ -316,7 +337,7 @@ class Builder {
 
   /// "KEY rest of the line", quotes mean nothing (P27).
   std::pair<Word, Word> legacy_pair() const {
-    const std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    const std::vector<Span> words = words_at_blanks();
     if (words.size() < 2)
       throw error(words[0].begin, fmt::format("'{}' has no value", shown(context_.view(words[0]))),
                   fmt::format("write '{} {}=value'", keyword_, shown(context_.view(words[0]))));
@@ -326,8 +347,7 @@ class Builder {
   Expose expose() const {
     no_flags();
     Expose expose;
-    for (const Span& span : split_blanks(context_.line.text, operands_))
-      expose.ports.push_back(context_.word(span));
+    for (const Span& span : words_at_blanks()) expose.ports.push_back(context_.word(span));
     if (expose.ports.empty())
       throw error(name_at(), "EXPOSE names no port", "write 'EXPOSE 8080' or 'EXPOSE 53/udp'");
     return expose;
@@ -340,8 +360,7 @@ class Builder {
       volume.paths = json_words();
     } else {
       note_broken_json(operands_);
-      for (const Span& span : split_blanks(context_.line.text, operands_))
-        volume.paths.push_back(context_.word(span));
+      for (const Span& span : words_at_blanks()) volume.paths.push_back(context_.word(span));
     }
     if (volume.paths.empty())
       throw error(name_at(), "VOLUME names no path", "write 'VOLUME /data'");
@@ -359,13 +378,14 @@ class Builder {
     if (operands_.empty()) throw error(name_at(), "SHELL has no operands", hint);
     if (!statement_.json) throw error(operands_.begin, "SHELL takes a JSON array of strings", hint);
     if (statement_.json->strings.empty()) throw error(operands_.begin, "SHELL is empty", hint);
+    bound(statement_.json->strings.size());
     Shell shell;
     for (const JsonString& element : statement_.json->strings) shell.words.push_back(element.text);
     return shell;
   }
 
   HealthCheck healthcheck() const {
-    const std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    const std::vector<Span> words = words_at_blanks();
     if (words.empty())
       throw error(name_at(), "HEALTHCHECK has no operands",
                   "write 'HEALTHCHECK CMD command' or 'HEALTHCHECK NONE'");

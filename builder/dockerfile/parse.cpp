@@ -11,7 +11,7 @@ namespace {
 
 // A step each would be too many for any engine; it bounds what a hostile file makes us keep.
 constexpr size_t instructions_max = 100'000;
-constexpr size_t size_max_bytes = 256 << 20;
+constexpr size_t size_max_bytes = 64 << 20;
 // A file of nothing but mistakes is not told in full.
 constexpr size_t findings_max = 1'000;
 

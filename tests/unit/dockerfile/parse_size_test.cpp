@@ -35,9 +35,11 @@ TEST_CASE("parse size: 10 MB in every shape are read in a moment") {
       {"blank continuations", "FROM a\nRUN a \\\n" + repeat("\n", ten_megabytes)},
       {"one long line", "FROM a\nRUN " + std::string(ten_megabytes, 'x')},
       {"a heredoc", "FROM a\nCOPY <<EOF /f\n" + repeat("line of text\n", ten_megabytes) + "EOF\n"},
-      {"variables", "FROM a\nENV " + repeat("name=\"some value\" ", ten_megabytes)},
-      {"JSON", "FROM a\nCMD [" + repeat("\"word\", ", ten_megabytes) + "\"\"]\n"},
-      {"blanks", "FROM a\nCOPY " + repeat("a ", ten_megabytes) + "\n"},
+      {"variables",
+       "FROM a\nENV " + repeat("name=\"" + std::string(200, 'v') + " w\" ", ten_megabytes)},
+      {"JSON",
+       "FROM a\nCMD [" + repeat("\"" + std::string(200, 'w') + "\", ", ten_megabytes) + "\"\"]\n"},
+      {"blanks", "FROM a\nCOPY " + repeat("a" + std::string(200, ' '), ten_megabytes) + "\n"},
       {"flags", "FROM a\nCOPY " + repeat("--exclude='a b' ", ten_megabytes / 4) + " a b\n"},
   };
   for (const auto& [name, text] : shapes) {
@@ -106,4 +108,21 @@ TEST_CASE("parse size: many heredocs on one line") {
   CHECK(seconds_for([&] {
           CHECK(only<Copy>(copy + " /d\n" + repeat("E\n", 40'000)).heredocs.size() == 20'000);
         }) < 5);
+}
+
+TEST_CASE("parse size: more operands than a program can have are refused") {
+  for (const char* start : {"COPY ", "ENV ", "ARG ", "EXPOSE ", "VOLUME ", "FROM "}) {
+    CAPTURE(start);
+    const std::string error = error_in(start + repeat("a=b ", 500'000));
+    CHECK(error == fmt::format("{}: more than 100000 operands | several instructions, or a folder "
+                               "instead of its files, do the same",
+                               std::string(start).size() + 1));
+  }
+  for (const char* start : {"CMD [", "COPY [", "RUN [", "SHELL ["})
+    CHECK(error_in(start + repeat("\"a\",", 500'000) + "\"\"]").find("more than 100000 operands") !=
+          std::string::npos);
+  CHECK(
+      parse_error(std::string(65 << 20, '#')) ==
+      "4 | Dockerfile: larger than 64M | files belong into the context, and are copied from there "
+      "with COPY");
 }
