@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "dockerfile/keyword.h"
 #include "dockerfile/lint.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
@@ -128,12 +129,13 @@ Checks parse_checks(std::string_view value) {
       const auto error = read_boolean(setting.substr(0, setting.find_first_of(" \t")));
       if (!error)
         throw Error(ExitCode::app_files,
-                    fmt::format("check: error is true or false, not '{}'", printable(setting)))
+                    fmt::format("check: error is true or false, not '{}'", shown(setting)))
             .set_hint("write '# check=error=true'");
       checks.error = *error;
     } else {
-      const auto near = closest(key, {"skip", "error", "experimental"});
-      throw Error(ExitCode::app_files, fmt::format("check has no option '{}'", printable(key)))
+      const auto near =
+          key.size() < 40 ? closest(key, {"skip", "error", "experimental"}) : std::nullopt;
+      throw Error(ExitCode::app_files, fmt::format("check has no option '{}'", shown(key)))
           .set_hint(near && *near != key ? fmt::format("did you mean '{}='?", *near)
                                          : "write '# check=skip=<rules>;error=true'");
     }

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <map>
 
-#include "base/text.h"
 #include "dockerfile/keyword.h"
+#include "dockerfile/shown.h"
 #include "dockerfile/words.h"
 
 namespace slipway::dockerfile {
@@ -185,9 +185,9 @@ class Linter {
       return;  // compile() says what is wrong with it
     }
     if (path.starts_with('/') || path.starts_with('$')) return;
-    find_in_stage("WorkdirRelativePath", instruction,
-                  fmt::format("Where '{}' lies depends on the base image; make it absolute",
-                              printable(path)));
+    find_in_stage(
+        "WorkdirRelativePath", instruction,
+        fmt::format("Where '{}' lies depends on the base image; make it absolute", shown(path)));
   }
 
   void legacy(const Instruction& instruction, const KeyValues& values) {
