@@ -161,7 +161,12 @@ archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
   extract.bin_executable = options.bin_executable;
   extract.whiteouts = options.whiteouts;
   if (options.owner) extract.owner = {options.owner->uid, options.owner->gid};
-  if (single_id) extract.owner = {0, 0};
+  if (single_id) {
+    // Without a namespace an ordinary user can give files to nobody but itself.
+    extract.keep_owner = geteuid() == 0;
+    extract.owner.reset();
+    if (extract.keep_owner) extract.owner = {0, 0};
+  }
   extract.size_max_bytes = options.size_max_bytes;
   extract.entries_max = options.entries_max;
   return archive::extract(archive, layer.get(), extract);
