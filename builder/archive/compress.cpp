@@ -1,6 +1,5 @@
 #include "archive/compress.h"
 
-#include <libdeflate.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,10 +20,6 @@
 namespace slipway::archive {
 namespace {
 
-// Measured against zlib's level 6 on trees of Python, JavaScript, C and programs: level 6 is needed
-// to be no larger on text, level 5 suffices for binaries and takes an eighth less time there.
-constexpr int text_level = 6;
-constexpr int binary_level = 5;
 constexpr size_t open_batch = 64;
 
 int usable_processors() {
@@ -39,44 +34,27 @@ struct Buffer {
   size_t capacity = 0;
 };
 
-struct CompressorDeleter {
-  void operator()(libdeflate_compressor* compressor) const {
-    libdeflate_free_compressor(compressor);
-  }
-};
-
-using Compressor = std::unique_ptr<libdeflate_compressor, CompressorDeleter>;
-
 struct Job {
   Chunk chunk;
-  Buffer raw;
-  bool done = false;
-  std::exception_ptr failure;
+  size_t number = 0;
+  Buffer raw;                    // empty: neither compressed nor given to on_raw
+  int left = 0;                  // tasks of the pool's on it that are not done
+  std::exception_ptr failure{};  // of one of them
 };
 
-// Decided by the chunk's bytes alone, so that equal chunks give equal members.
-bool is_binary(const char* data, size_t size) {
-  constexpr size_t stride = 61;  // a prime: no record size hides behind it
-  constexpr size_t binary_share = 5;
-  size_t seen = 0, binary = 0;
-  for (size_t i = 0; i < size; i += stride, ++seen) {
-    const auto byte = static_cast<unsigned char>(data[i]);
-    binary += byte >= 0x7f || byte < '\t' ? 1 : 0;
-  }
-  return binary * binary_share > seen;
-}
-
-// Threads that turn raw chunks into gzip members. Jobs are owned by the caller's window.
+// Threads that turn raw chunks into compressed ones, and one that hands the raw bytes on in order.
+// Jobs are owned by the caller's window.
 class Pool {
  public:
-  explicit Pool(int threads) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  Pool(int threads, const TarInput& input, const CompressOptions& options)
+      : codec_(input.codec), options_(options) {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { compress_all(); });
+    if (options_.on_raw) threads_.emplace_back([this] { hand_on_all(); });
   }
   ~Pool() {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
-      waiting_.clear();
     }
     wake_workers_.notify_all();
     for (std::thread& thread : threads_) thread.join();
@@ -84,69 +62,75 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  void submit(Job& job) {
+  // Jobs come in the order of their chunks.
+  void submit(Job& job, bool compress, bool hand_on) {
     {
       const std::lock_guard lock(mutex_);
-      waiting_.push_back(&job);
+      job.left = (compress ? 1 : 0) + (hand_on ? 1 : 0);
+      if (compress) to_compress_.push_back(&job);
+      if (hand_on) to_hand_on_.push_back(&job);
     }
-    wake_workers_.notify_one();
+    wake_workers_.notify_all();
   }
 
-  // Blocks until the job is done; throws what its compression threw.
+  // Blocks until the job is done; throws what a task on it threw.
   void wait(Job& job) {
     std::unique_lock lock(mutex_);
-    wake_caller_.wait(lock, [&] { return job.done; });
+    wake_caller_.wait(lock, [&] { return job.left == 0; });
     if (job.failure) std::rethrow_exception(job.failure);
   }
 
   bool is_done(const Job& job) {
     const std::lock_guard lock(mutex_);
-    return job.done;
+    return job.left == 0;
   }
 
  private:
-  void work() {
-    const Compressor for_text(libdeflate_alloc_compressor(text_level));
-    const Compressor for_binary(libdeflate_alloc_compressor(binary_level));
-    Buffer scratch;
+  void compress_all() {
+    std::unique_ptr<ChunkCompressor> compressor;
+    serve(to_compress_, [&](Job& job) {
+      if (!compressor) compressor = std::make_unique<ChunkCompressor>(codec_);
+      job.chunk.compressed = compressor->compress(job.raw.data.get(), job.chunk.raw_size);
+    });
+  }
+
+  void hand_on_all() {
+    serve(to_hand_on_, [&](Job& job) {
+      options_.on_raw(job.number, {job.raw.data.get(), job.chunk.raw_size});
+    });
+  }
+
+  template <typename Task>
+  void serve(std::deque<Job*>& waiting, const Task& task) {
     for (;;) {
       Job* job = nullptr;
       {
         std::unique_lock lock(mutex_);
-        wake_workers_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+        wake_workers_.wait(lock, [&] { return stopping_ || !waiting.empty(); });
         if (stopping_) return;
-        job = waiting_.front();
-        waiting_.pop_front();
+        job = waiting.front();
+        waiting.pop_front();
       }
       std::exception_ptr failure;
       try {
-        const bool binary = is_binary(job->raw.data.get(), job->chunk.raw_size);
-        compress((binary ? for_binary : for_text).get(), *job, scratch);
+        task(*job);
       } catch (...) {
         failure = std::current_exception();
       }
       {
         const std::lock_guard lock(mutex_);
-        job->failure = failure;
-        job->done = true;
+        if (failure) job->failure = failure;
+        --job->left;
       }
       wake_caller_.notify_one();
     }
   }
 
-  static void compress(libdeflate_compressor* compressor, Job& job, Buffer& scratch) {
-    if (compressor == nullptr) throw std::bad_alloc();
-    const size_t bound = libdeflate_gzip_compress_bound(compressor, job.chunk.raw_size);
-    if (scratch.capacity < bound) scratch = {std::unique_ptr<char[]>(new char[bound]), bound};
-    const size_t size = libdeflate_gzip_compress(compressor, job.raw.data.get(), job.chunk.raw_size,
-                                                 scratch.data.get(), scratch.capacity);
-    SLIPWAY_CHECK(size > 0);
-    job.chunk.compressed.assign(scratch.data.get(), size);
-  }
-
-  std::mutex mutex_;  // guards waiting_, stopping_ and the jobs' done and failure
+  const Codec codec_;
+  const CompressOptions& options_;
+  std::mutex mutex_;  // guards the queues, stopping_ and the jobs' left and failure
   std::condition_variable wake_workers_, wake_caller_;
-  std::deque<Job*> waiting_;
+  std::deque<Job*> to_compress_, to_hand_on_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };
@@ -154,7 +138,7 @@ class Pool {
 // Fills chunks with headers and contents.
 class Reader {
  public:
-  explicit Reader(const TarSource& source) : source_(source) {}
+  explicit Reader(const TarInput& input) : input_(input), members_(*input.members) {}
 
   void read(const TarPlan::Part& part, char* out) {
     std::vector<Wanted> wanted;
@@ -167,7 +151,7 @@ class Reader {
       }
       if (piece.header) {
         header_.clear();
-        append_tar_header(header_, source_.members[piece.member]);
+        members_.append_header(header_, piece.member);
         std::memcpy(position, header_.data(), header_.size());
         position += header_.size();
       }
@@ -189,27 +173,27 @@ class Reader {
 
   void read_batch(const Wanted* wanted, size_t count) {
     std::vector<std::string> paths;
-    for (size_t i = 0; i < count; ++i) paths.push_back(source_.open_paths[wanted[i].piece->member]);
-    const std::vector<Fd> files = source_.open(paths);
+    for (size_t i = 0; i < count; ++i) paths.push_back(members_.open_path(wanted[i].piece->member));
+    const std::vector<Fd> files = input_.open(paths);
     SLIPWAY_CHECK(files.size() == count);
     for (size_t i = 0; i < count; ++i) read_piece(files[i].get(), *wanted[i].piece, wanted[i].out);
   }
 
   void read_piece(int file, const TarPlan::Piece& piece, char* out) {
-    const TreeEntry& member = source_.members[piece.member];
-    const std::string& path = source_.open_paths[piece.member];
+    const uint64_t listed = members_.content_size(piece.member);
+    const std::string& path = members_.open_path(piece.member);
     struct stat info {};
     if (fstat(file, &info) != 0) fail_errno("stat {}", printable(path));
     if (!S_ISREG(info.st_mode))
       fail(ExitCode::machine, "{} is not a file any more", printable(path));
     const auto size = static_cast<uint64_t>(info.st_size);
-    if (size != member.size) fail_size(path, size, member.size);
+    if (size != listed) fail_size(path, size, listed);
     for (uint64_t done = 0; done < piece.length;) {
       const ssize_t count =
           pread(file, out + done, piece.length - done, static_cast<off_t>(piece.offset + done));
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) fail_errno("read {}", printable(path));
-      if (count == 0) fail_size(path, piece.offset + done, member.size);
+      if (count == 0) fail_size(path, piece.offset + done, listed);
       done += static_cast<uint64_t>(count);
     }
     patch(piece, out);
@@ -217,9 +201,9 @@ class Reader {
 
   void patch(const TarPlan::Piece& piece, char* out) {
     const auto found =
-        std::lower_bound(source_.patches.begin(), source_.patches.end(), piece.member,
+        std::lower_bound(input_.patches.begin(), input_.patches.end(), piece.member,
                          [](const TarPatch& one, uint32_t member) { return one.member < member; });
-    if (found == source_.patches.end() || found->member != piece.member) return;
+    if (found == input_.patches.end() || found->member != piece.member) return;
     for (size_t i = 0; i < found->bytes.size(); ++i) {
       const uint64_t at = found->offset + i;
       if (at >= piece.offset && at < piece.offset + piece.length)
@@ -233,55 +217,56 @@ class Reader {
         .set_hint("it changed while it was archived; build again");
   }
 
-  const TarSource& source_;
+  const TarInput& input_;
+  const TarMembers& members_;
   std::string header_;
 };
 
-// Keeps chunks in order and memory bounded: at most window_max chunks with bytes are in flight.
+// Keeps chunks in order and memory bounded: at most 2 * threads_ chunks with bytes are in flight.
 class Pipeline {
  public:
-  Pipeline(const TarSource& source, const TarPlan& plan, const CompressOptions& options)
-      : plan_(plan),
+  Pipeline(const TarInput& input, const TarPlan& plan, const CompressOptions& options)
+      : input_(input),
+        plan_(plan),
         options_(options),
         threads_(options.threads > 0 ? options.threads : usable_processors()),
-        reader_(source) {}
+        reader_(input) {}
 
   void run() {
-    for (const TarPlan::Part& part : plan_.chunks) {
+    for (size_t i = 0; i < plan_.chunks.size(); ++i) {
+      const TarPlan::Part& part = plan_.chunks[i];
       if (options_.cancel != nullptr) options_.cancel->check();
       window_.push_back(std::make_unique<Job>());
       Job& job = *window_.back();
+      job.number = i;
       job.chunk.key = part.key;
       job.chunk.raw_size = part.raw_size;
       job.chunk.known = options_.known && options_.known(part.key);
-      if (job.chunk.known) {
-        job.done = true;
-      } else {
-        start(part, job);
-      }
+      const bool hand_on = options_.on_raw && i >= options_.raw_from;
+      if (!job.chunk.known || hand_on) start(part, job, hand_on);
       while (!window_.empty() && is_ready(*window_.front())) deliver();
     }
     while (!window_.empty()) deliver();
   }
 
  private:
-  void start(const TarPlan::Part& part, Job& job) {
-    if (!pool_) pool_ = std::make_unique<Pool>(threads_);
+  void start(const TarPlan::Part& part, Job& job, bool hand_on) {
+    if (!pool_) pool_ = std::make_unique<Pool>(threads_, input_, options_);
     job.raw = take_buffer(part.raw_size);
     reader_.read(part, job.raw.data.get());
     ++in_flight_;
-    pool_->submit(job);
+    pool_->submit(job, !job.chunk.known, hand_on);
   }
 
   bool is_ready(const Job& job) {
     // One chunk a thread at work, one waiting for each: the reader is never the brake.
     if (in_flight_ >= 2 * threads_) return true;
-    return job.chunk.known || pool_->is_done(job);
+    return !job.raw.data || pool_->is_done(job);
   }
 
   void deliver() {
     Job& job = *window_.front();
-    if (!job.chunk.known) {
+    if (job.raw.data) {
       pool_->wait(job);
       --in_flight_;
       free_.push_back(std::move(job.raw));
@@ -304,6 +289,7 @@ class Pipeline {
     return {std::unique_ptr<char[]>(new char[size]), size};
   }
 
+  const TarInput& input_;
   const TarPlan& plan_;
   const CompressOptions& options_;
   const int threads_;
@@ -318,9 +304,15 @@ class Pipeline {
 
 }  // namespace
 
+void compress_tar(const TarInput& input, const TarPlan& plan, const CompressOptions& options) {
+  SLIPWAY_CHECK(input.members != nullptr && options.on_chunk != nullptr);
+  Pipeline(input, plan, options).run();
+}
+
 void compress_tar(const TarSource& source, const TarPlan& plan, const CompressOptions& options) {
-  SLIPWAY_CHECK(options.on_chunk != nullptr);
-  Pipeline(source, plan, options).run();
+  const TreeMembers members(source.members, source.open_paths);
+  compress_tar(TarInput{.members = &members, .open = source.open, .patches = source.patches}, plan,
+               options);
 }
 
 void compress_tar(const TarSource& source, const CompressOptions& options) {

@@ -1,7 +1,8 @@
-// Chunked, parallel, cached compression of a tar stream: multi-member gzip (RFC 1952). A chunk is a
-// run of whole members (or slices of a big file) of about 4 MiB whose limits depend on the members
-// only; its key covers the member headers and file digests, so an unchanged chunk is neither read
-// nor compressed again. Output order is fixed; memory is bounded by the window of chunks in flight.
+// Chunked, parallel, cached compression of a tar stream: multi-member gzip (RFC 1952), frames of
+// zstd, or the tar itself. A chunk is a run of whole members (or slices of a big file) of about 4
+// MiB whose limits depend on the members only; its key covers the member headers and file digests,
+// so an unchanged chunk is neither read nor compressed again. Output order is fixed; memory is
+// bounded by the window of chunks in flight.
 //
 // Limits of chunks:
 //   - after a member, when the chunk has 1 MiB or more and a hash of the member's path says so,
@@ -20,32 +21,39 @@
 #include <string>
 #include <vector>
 
+#include "archive/codec.h"
+#include "archive/tar_members.h"
 #include "archive/tree.h"
 #include "base/cancel.h"
 #include "base/fd.h"
 
 namespace slipway::archive {
 
-/// "gzip libdeflate 1.14 level 6, 5 for binaries, chunker 1": part of every chunk key and of
-/// manifests.
-std::string compressor_name();
-
 /// Bytes that replace a file's own at an offset; the key of the chunk covers them.
 struct TarPatch {
-  size_t member = 0;  ///< index into TarSource::members
+  size_t member = 0;
   uint64_t offset = 0;
   std::string bytes;  ///< within the file's size
 };
 
+/// What is archived. Files with content carry their digest.
+struct TarInput {
+  const TarMembers* members = nullptr;
+  OpenFiles open;
+  /// Sorted by member, at most one for each.
+  std::vector<TarPatch> patches;
+  Codec codec = Codec::gzip;
+};
+
+/// The same as vectors: a slug's.
 struct TarSource {
   /// Members in archive order, final path, mode, owner and mtime (seconds) as they shall appear.
   /// Files with content carry their digest.
   std::vector<TreeEntry> members;
   /// Paths to open for members, in the same order (they differ from the archive's paths).
   std::vector<std::string> open_paths;
-  /// Opens several files at once (at most 64). Called from the caller's thread only.
-  std::function<std::vector<Fd>(const std::vector<std::string>&)> open;
-  /// Sorted by member, at most one for each.
+  /// Called from the caller's thread only.
+  OpenFiles open;
   std::vector<TarPatch> patches;
 };
 
@@ -75,20 +83,28 @@ struct TarPlan {
   std::vector<Part> chunks;
   uint64_t raw_size = 0;
 };
+TarPlan plan_tar(const TarInput& input);
 TarPlan plan_tar(const TarSource& source);
 
 struct CompressOptions {
   int threads = 0;  ///< 0 = processors this process may use
-  /// True when the chunk is stored already: it will not be read or compressed.
+  /// True when the chunk is stored already: it will not be compressed, and not be read unless
+  /// on_raw wants it.
   std::function<bool(const Digest& key)> known;
   /// Receives every chunk in order, on the caller's thread.
   std::function<void(Chunk&&)> on_chunk;
+  /// When set, receives the tar's own bytes chunk by chunk from chunk number `raw_from` on, in
+  /// order, on a thread of its own.
+  std::function<void(size_t chunk, std::string_view raw)> on_raw;
+  size_t raw_from = 0;
   std::function<void(uint64_t raw_done, uint64_t raw_total)> on_progress;
   Cancel* cancel = nullptr;
 };
 
+/// `plan` is plan_tar(input). Throws Error(machine) when a file is shorter or longer than its
+/// listing says.
+void compress_tar(const TarInput& input, const TarPlan& plan, const CompressOptions& options);
 /// Plain GNU tar (heroku.md SLUG-1): ustar headers, GNU long names, no PAX, no sparse members.
-/// Throws Error(machine) when a file is shorter or longer than its listing says.
 void compress_tar(const TarSource& source, const CompressOptions& options);
 /// The same with a plan made before, by plan_tar(source).
 void compress_tar(const TarSource& source, const TarPlan& plan, const CompressOptions& options);

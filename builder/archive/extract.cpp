@@ -270,7 +270,8 @@ class Extraction {
   }
 
   void place_device(archive_entry* entry, const NameParts& parts) {
-    if (!options_.devices) {
+    const bool fifo_of_layer = options_.whiteouts && archive_entry_filetype(entry) == AE_IFIFO;
+    if (!options_.devices && !fifo_of_layer) {
       warn(fmt::format("{}: device or FIFO, left out", printable(archive_entry_pathname(entry))));
       return;
     }

@@ -1,5 +1,3 @@
-#include <libdeflate.h>
-
 #include "archive/compress.h"
 #include "archive/tar_header.h"
 #include "base/error.h"
@@ -24,10 +22,10 @@ uint64_t spread(std::string_view text) {
   return hash ^ (hash >> 31);
 }
 
-bool is_limit(const TreeEntry& member, uint64_t piece_bytes) {
+bool is_limit(std::string_view path, uint64_t piece_bytes) {
   if (piece_bytes >= chunk_mean_after_min_bytes) return true;
   const uint64_t threshold = UINT64_MAX / chunk_mean_after_min_bytes * piece_bytes;
-  return spread(member.path) < threshold;
+  return spread(path) < threshold;
 }
 
 // Length-prefixed fields of a chunk's key, hashed at once.
@@ -41,6 +39,7 @@ class KeyText {
   void digest(const Digest& value) {
     text_.append(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size());
   }
+  std::string& text() { return text_; }
   Digest finish() {
     const Digest digest = hash_bytes(text_);
     text_.clear();
@@ -53,10 +52,16 @@ class KeyText {
 
 class Planner {
  public:
-  explicit Planner(const TarSource& source) : source_(source), patch_(source.patches.begin()) {}
+  explicit Planner(const TarInput& input)
+      : input_(input),
+        members_(*input.members),
+        compressor_(compressor_name(input.codec)),
+        patch_(input.patches.begin()) {}
 
   TarPlan run() {
-    for (size_t i = 0; i < source_.members.size(); ++i) add_member(static_cast<uint32_t>(i));
+    const size_t count = members_.count();
+    SLIPWAY_CHECK(count < UINT32_MAX);
+    for (size_t i = 0; i < count; ++i) add_member(static_cast<uint32_t>(i));
     close();
     // A chunk of its own, so that the last members' chunk does not depend on being the last.
     TarPlan::Piece end;
@@ -70,10 +75,11 @@ class Planner {
 
  private:
   void add_member(uint32_t index) {
-    const TreeEntry& member = source_.members[index];
-    const uint64_t size = member.type == EntryType::file ? member.size : 0;
-    SLIPWAY_CHECK(size == 0 || member.digest);
-    while (patch_ != source_.patches.end() && patch_->member < index) ++patch_;
+    const uint64_t size = members_.content_size(index);
+    SLIPWAY_CHECK(size == 0 || members_.content_digest(index));
+    while (patch_ != input_.patches.end() && patch_->member < index) ++patch_;
+    header_.clear();
+    const uint64_t header_bytes = members_.describe_header(header_, index);
     TarPlan::Piece piece;
     piece.member = index;
     piece.header = true;
@@ -82,39 +88,30 @@ class Planner {
       piece.length = static_cast<uint32_t>(std::min(slice_bytes, size - piece.offset));
       const bool last = piece.offset + piece.length == size;
       piece.padding = last ? static_cast<uint32_t>(tar_padded(size) - size) : 0;
-      add_piece(member, piece);
+      add_piece(piece, header_bytes);
       piece.offset += piece.length;
       piece.header = false;
     } while (piece.offset < size);
   }
 
-  void add_piece(const TreeEntry& member, const TarPlan::Piece& piece) {
-    const uint64_t bytes =
-        (piece.header ? tar_header_size(member) : 0) + piece.length + piece.padding;
+  void add_piece(const TarPlan::Piece& piece, uint64_t header_bytes) {
+    const uint64_t bytes = (piece.header ? header_bytes : 0) + piece.length + piece.padding;
     if (part_.raw_size > 0 && part_.raw_size + bytes > chunk_max_bytes) close();
     part_.pieces.push_back(piece);
     part_.raw_size += static_cast<uint32_t>(bytes);
-    add_to_key(member, piece);
-    if (part_.raw_size >= chunk_min_bytes && is_limit(member, bytes)) close();
+    add_to_key(piece);
+    if (part_.raw_size >= chunk_min_bytes && is_limit(members_.path(piece.member), bytes)) close();
   }
 
-  void add_to_key(const TreeEntry& member, const TarPlan::Piece& piece) {
+  void add_to_key(const TarPlan::Piece& piece) {
     key_.number(piece.header ? 1 : 0);
-    if (piece.header) {
-      key_.bytes(member.path);
-      key_.number(static_cast<uint64_t>(member.type));
-      key_.number(member.mode);
-      key_.number(uint64_t{member.uid} << 32 | member.gid);
-      key_.number(member.size);
-      key_.number(static_cast<uint64_t>(member.mtime_ns));
-      key_.bytes(member.link);
-    }
+    if (piece.header) key_.text().append(header_);
     key_.number(piece.length);
     key_.number(piece.padding);
     if (piece.length == 0) return;
-    key_.digest(member.digest);
+    key_.digest(members_.content_digest(piece.member));
     key_.number(piece.offset);
-    const bool patched = patch_ != source_.patches.end() && patch_->member == piece.member;
+    const bool patched = patch_ != input_.patches.end() && patch_->member == piece.member;
     key_.number(patched ? 1 : 0);
     if (patched) {
       key_.number(patch_->offset);
@@ -124,15 +121,18 @@ class Planner {
 
   void close() {
     if (part_.pieces.empty()) return;
-    key_.bytes(compressor_name());
+    key_.bytes(compressor_);
     part_.key = key_.finish();
     plan_.raw_size += part_.raw_size;
     plan_.chunks.push_back(std::move(part_));
     part_ = {};
   }
 
-  const TarSource& source_;
+  const TarInput& input_;
+  const TarMembers& members_;
+  const std::string compressor_;
   std::vector<TarPatch>::const_iterator patch_;
+  std::string header_;  // what decides the present member's header
   TarPlan plan_;
   TarPlan::Part part_;
   KeyText key_;
@@ -140,14 +140,14 @@ class Planner {
 
 }  // namespace
 
-std::string compressor_name() {
-  return "gzip libdeflate " LIBDEFLATE_VERSION_STRING " level 6, 5 for binaries, chunker 1";
+TarPlan plan_tar(const TarInput& input) {
+  SLIPWAY_CHECK(input.members != nullptr);
+  return Planner(input).run();
 }
 
 TarPlan plan_tar(const TarSource& source) {
-  SLIPWAY_CHECK(source.members.size() == source.open_paths.size());
-  SLIPWAY_CHECK(source.members.size() < UINT32_MAX);
-  return Planner(source).run();
+  const TreeMembers members(source.members, source.open_paths);
+  return plan_tar(TarInput{.members = &members, .patches = source.patches});
 }
 
 }  // namespace slipway::archive

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "archive/binary_form.h"
 #include "base/error.h"
 #include "base/text.h"
 
@@ -22,96 +23,15 @@ constexpr std::string_view magic = "slipway-tree 1\n";
 constexpr uint8_t type_mask = 3, has_size = 4, has_digest = 8, has_link = 16, has_group = 32;
 constexpr uint8_t known_flags = type_mask | has_size | has_digest | has_link | has_group;
 
-void put_number(std::string& out, uint64_t value) {
-  while (value >= 0x80) {
-    out += static_cast<char>(value | 0x80);
-    value >>= 7;
-  }
-  out += static_cast<char>(value);
-}
-
-void put_bytes(std::string& out, std::string_view bytes) {
-  put_number(out, bytes.size());
-  out += bytes;
-}
-
-void put_digest(std::string& out, const Digest& digest) {
-  out.append(reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size());
-}
-
-uint64_t zigzag(int64_t value) {
-  return (static_cast<uint64_t>(value) << 1) ^ (value < 0 ? ~uint64_t{0} : 0);
-}
-int64_t unzigzag(uint64_t value) {
-  return static_cast<int64_t>((value >> 1) ^ ((value & 1) != 0 ? ~uint64_t{0} : 0));
-}
-
 [[noreturn]] void malformed(std::string_view what) {
   fail(ExitCode::machine, "malformed tree listing: {}", what);
-}
-
-class Reader {
- public:
-  explicit Reader(std::string_view data) : rest_(data) {}
-  bool done() const { return rest_.empty(); }
-  size_t left() const { return rest_.size(); }
-  std::string_view take(size_t size) {
-    if (size > rest_.size()) malformed("cut short");
-    const std::string_view taken = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return taken;
-  }
-  uint8_t byte() { return static_cast<uint8_t>(take(1)[0]); }
-  uint64_t number() {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      const uint8_t part = byte();
-      if (shift == 63 && part > 1) break;
-      value |= static_cast<uint64_t>(part & 0x7f) << shift;
-      if ((part & 0x80) == 0) return value;
-    }
-    malformed("number out of range");
-  }
-  uint32_t number32() {
-    const uint64_t value = number();
-    if (value > UINT32_MAX) malformed("number out of range");
-    return static_cast<uint32_t>(value);
-  }
-  std::string_view bytes() {
-    const uint64_t size = number();
-    if (size > rest_.size()) malformed("cut short");
-    return take(static_cast<size_t>(size));
-  }
-
- private:
-  std::string_view rest_;
-};
-
-// Relative, no empty, "." or ".." component, no NUL: what every user of a listing may rely on
-// before it opens anything (threats 8 and 24).
-bool is_plain_path(std::string_view path) {
-  if (path.empty() || path.find('\0') != std::string_view::npos) return false;
-  for (size_t start = 0; start <= path.size();) {
-    const size_t end = std::min(path.find('/', start), path.size());
-    const std::string_view part = path.substr(start, end - start);
-    if (part.empty() || part == "." || part == "..") return false;
-    start = end + 1;
-  }
-  return true;
-}
-
-size_t shared_prefix(std::string_view left, std::string_view right) {
-  const size_t most = std::min(left.size(), right.size());
-  size_t count = 0;
-  while (count < most && left[count] == right[count]) ++count;
-  return count;
 }
 
 bool path_less(const TreeEntry& left, const TreeEntry& right) {
   return left.path < right.path;
 }
 
-TreeEntry parse_entry(Reader& reader, const std::string& previous) {
+TreeEntry parse_entry(FormReader& reader, const std::string& previous) {
   TreeEntry entry;
   const uint8_t flags = reader.byte();
   const uint8_t type = flags & type_mask;
@@ -130,12 +50,9 @@ TreeEntry parse_entry(Reader& reader, const std::string& previous) {
   if (entry.mode > 07777) malformed("mode out of range");
   entry.uid = reader.number32();
   entry.gid = reader.number32();
-  entry.mtime_ns = unzigzag(reader.number());
+  entry.mtime_ns = reader.signed_number();
   if ((flags & has_size) != 0) entry.size = reader.number();
-  if ((flags & has_digest) != 0) {
-    const std::string_view bytes = reader.take(entry.digest.bytes.size());
-    std::copy(bytes.begin(), bytes.end(), entry.digest.bytes.begin());
-  }
+  if ((flags & has_digest) != 0) entry.digest = reader.digest();
   if ((flags & has_link) != 0) entry.link = reader.bytes();
   if ((flags & has_group) != 0) entry.hard_link_group = reader.number();
   return entry;
@@ -220,7 +137,7 @@ std::string serialize_tree(const Tree& tree) {
     put_number(out, entry.mode);
     put_number(out, entry.uid);
     put_number(out, entry.gid);
-    put_number(out, zigzag(entry.mtime_ns));
+    put_signed(out, entry.mtime_ns);
     if (entry.size != 0) put_number(out, entry.size);
     if (digest) put_digest(out, entry.digest);
     if (!entry.link.empty()) put_bytes(out, entry.link);
@@ -232,7 +149,7 @@ std::string serialize_tree(const Tree& tree) {
 
 Tree parse_tree(std::string_view data) {
   if (!starts_with(data, magic)) malformed("unknown version");
-  Reader reader(data.substr(magic.size()));
+  FormReader reader(data.substr(magic.size()), malformed);
   const uint64_t count = reader.number();
   // An entry takes at least seven bytes: a made-up count must not make us reserve (threat 7).
   if (count > reader.left() / 7) malformed("cut short");

@@ -1,8 +1,11 @@
+// Of OpenSSL's interfaces only the old one shows a digest's inner state, see Sha256::save().
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/digest.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 
 #include <cstring>
 #include <stdexcept>
@@ -24,11 +27,6 @@ const EVP_MD* blake2b() {
   static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "BLAKE2B-512", nullptr);
   return algorithm;
 }
-const EVP_MD* sha256() {
-  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA2-256", nullptr);
-  return algorithm;
-}
-
 Context start(const EVP_MD* algorithm) {
   Context context(EVP_MD_CTX_new());
   if (!context || algorithm == nullptr ||
@@ -108,19 +106,57 @@ Digest hash_fd(int fd, uint64_t* size_out) {
 }
 
 struct Sha256::State {
-  Context context = start(sha256());
+  SHA256_CTX context{};
 };
-Sha256::Sha256() : state_(std::make_unique<State>()) {}
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+  SHA256_Init(&state_->context);
+}
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 void Sha256::update(const void* data, size_t size) {
-  EVP_DigestUpdate(state_->context.get(), data, size);
+  SHA256_Update(&state_->context, data, size);
 }
 std::string Sha256::finish_hex() {
-  unsigned char full[32];
-  EVP_DigestFinal_ex(state_->context.get(), full, nullptr);
+  unsigned char full[SHA256_DIGEST_LENGTH];
+  SHA256_Final(full, &state_->context);
   return to_hex({reinterpret_cast<const char*>(full), sizeof full});
 }
+
+std::string Sha256::save() const {
+  const SHA256_CTX& context = state_->context;
+  std::string saved;
+  const auto put = [&](uint64_t value, int bytes) {
+    for (int i = bytes - 1; i >= 0; --i) saved += static_cast<char>(value >> (8 * i) & 0xff);
+  };
+  for (const SHA_LONG word : context.h) put(word, 4);
+  put((uint64_t{context.Nh} << 32 | context.Nl) / 8, 8);
+  saved.append(reinterpret_cast<const char*>(context.data), context.num);
+  return saved;
+}
+
+Sha256 Sha256::resume(std::string_view saved) {
+  constexpr size_t words_bytes = 32, fixed_bytes = words_bytes + 8;
+  const auto number = [&](size_t at, size_t bytes) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes; ++i) value = value << 8 | static_cast<uint8_t>(saved[at + i]);
+    return value;
+  };
+  const bool long_enough = saved.size() >= fixed_bytes;
+  const uint64_t count = long_enough ? number(words_bytes, 8) : 0;
+  if (!long_enough || saved.size() != fixed_bytes + count % SHA256_CBLOCK || count >> 61 != 0)
+    fail(ExitCode::machine, "a kept state of a SHA-256 is malformed");
+  Sha256 hasher;
+  SHA256_CTX& context = hasher.state_->context;
+  for (size_t i = 0; i < 8; ++i) context.h[i] = static_cast<SHA_LONG>(number(4 * i, 4));
+  // What waits for a full block is taken as input again: it is less than a block.
+  const uint64_t bits = (count - count % SHA256_CBLOCK) * 8;
+  context.Nl = static_cast<SHA_LONG>(bits & 0xffffffff);
+  context.Nh = static_cast<SHA_LONG>(bits >> 32);
+  hasher.update(saved.data() + fixed_bytes, saved.size() - fixed_bytes);
+  return hasher;
+}
+
 std::string sha256_hex(std::string_view data) {
   Sha256 hasher;
   hasher.update(data.data(), data.size());

@@ -48,8 +48,14 @@ class Sha256 {
   Sha256();
   ~Sha256();
   Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
   void update(const void* data, size_t size);
   std::string finish_hex();  ///< 64 lower-case digits
+  /// What was hashed so far, to be continued by another process: the eight words and the number of
+  /// bytes (big-endian), then the bytes that do not fill a block yet. Equal on all machines.
+  std::string save() const;
+  /// Throws Error(machine) when `saved` is not of that form.
+  static Sha256 resume(std::string_view saved);
 
  private:
   struct State;

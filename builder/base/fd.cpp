@@ -142,9 +142,9 @@ uint64_t copy_bytes(int from, int to, uint64_t size) {
       done += static_cast<uint64_t>(count);
       continue;
     }
-    // Across filesystems, on special files or old kernels: plain copying.
-    if (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS &&
-        errno != EPERM)
+    // Across filesystems, on special or appended files or old kernels: plain copying.
+    if (errno != EXDEV && errno != EINVAL && errno != EBADF && errno != EOPNOTSUPP &&
+        errno != ENOSYS && errno != EPERM)
       fail_errno("copy");
     std::string buffer(static_cast<size_t>(std::min<uint64_t>(size - done, 1U << 18)), '\0');
     while (done < size) {

@@ -11,6 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "archive/codec.h"
+#include "archive/layer_listing.h"
+#include "archive/tar_members.h"
 #include "base/cancel.h"
 #include "base/fd.h"
 #include "cache/store.h"
@@ -36,20 +39,26 @@ struct Image {
   std::string manifest_bytes, config_bytes;
 };
 
-enum class Compression : uint8_t { gzip, zstd, none };
-
-/// What a snapshot's own layer is written from.
-struct LayerInput {
-  /// The chain of snapshots, topmost first; the layer is what `own` of them add to the rest.
-  std::vector<cache::SnapshotId> stack;
-  size_t own = 1;
-  Compression compression = Compression::gzip;
-  /// Times newer than this are set to it (rewrite-timestamp, O9); seconds; absent = as they are.
-  std::optional<int64_t> clamp_time;
+/// What is asked of the sandbox's worker, which this folder does not know (build/image_trees.h
+/// makes it of one). Called only when something must really be read or written, from several
+/// threads.
+struct Trees {
+  /// What the first `own` snapshots of a stack (topmost first) add to the rest. With `known` (a
+  /// listing of the store, paths as in the layer) files are not read for digests it has.
+  struct Request {
+    std::vector<cache::SnapshotId> stack;
+    size_t own = 1;
+    Digest known;
+    bool digests = true;
+  };
+  struct Listed {
+    archive::LayerListing listing;
+    std::vector<std::string> warnings;
+  };
+  std::function<Listed(const Request&)> list;
+  /// Opens regular files of the stack by the paths of its listing.
+  std::function<archive::OpenFiles(const std::vector<cache::SnapshotId>& stack)> open;
 };
-
-/// Reads an image's blob by digest: a descriptor at offset 0. Bytes are verified by the callee.
-using OpenBlob = std::function<Fd(const oci::Descriptor&)>;
 
 /// Where an image comes from: "oci:<dir>[:<tag>]", "oci-archive:<file>[:<tag>]",
 /// "docker-archive:<file>[:<tag>]" (skopeo's names).

@@ -26,21 +26,25 @@ using Clock = std::chrono::steady_clock;
 class PlainTreeReader : public TreeReader {
  public:
   PlainTreeReader(std::vector<Fd> layers, std::string path)
-      : layers_(std::move(layers)), path_(std::move(path)) {
-    for (const Fd& layer : layers_) stack_.push_back(layer.get());
-  }
+      : layers_(std::move(layers)), files_(descriptors(layers_)), path_(std::move(path)) {}
   std::vector<Fd> open(const std::vector<std::string>& paths) override {
     std::vector<Fd> files;
     for (const std::string& name : paths) {
-      files.push_back(open_in_layers(stack_, path_.empty() ? name : path_ + "/" + name));
+      files.push_back(files_.open(path_.empty() ? name : path_ + "/" + name));
       if (!files.back()) fail(ExitCode::machine, "{} is missing in the stored tree", name);
     }
     return files;
   }
 
  private:
+  static std::vector<int> descriptors(const std::vector<Fd>& layers) {
+    std::vector<int> list;
+    for (const Fd& layer : layers) list.push_back(layer.get());
+    return list;
+  }
+
   std::vector<Fd> layers_;
-  std::vector<int> stack_;
+  LayerFiles files_;
   std::string path_;
 };
 
@@ -100,6 +104,9 @@ class PlainWorker : public Worker {
     // Everything is in the upper, and what it lacks has been deleted.
     return scan_stack(snapshots_.get(),
                       {{upper, {}}, wanted.path, {}, wanted.previous_state, wanted.digests});
+  }
+  LayerResult list_layer(const LayerRequest& wanted) override {
+    return list_stack(snapshots_.get(), wanted, true);
   }
   std::unique_ptr<TreeReader> read_tree(const Workspace& tree, const std::string& path) override {
     return std::make_unique<PlainTreeReader>(open_stack(snapshots_.get(), cut(tree)), path);

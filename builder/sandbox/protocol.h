@@ -23,6 +23,7 @@ enum class Request : uint8_t {
   unpack,
   scan,
   read_tree,
+  list_layer,
   exec,
   move,
   flatten,

@@ -1,5 +1,6 @@
 #include "sandbox/requests.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +11,10 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "sandbox/files_on_overlay.h"
+#include "sandbox/layer_diff.h"
 #include "sandbox/layers.h"
 #include "sandbox/network.h"
+#include "sandbox/plain_places.h"
 #include "sandbox/source_view.h"
 #include "sandbox/step.h"
 
@@ -69,7 +72,7 @@ void serve_copy_in(int snapshots, SnapshotId target, bool single_id, int channel
 
 void serve_read_tree(int snapshots, const Workspace& tree, const std::string& path, int channel) {
   const std::vector<Fd> layers = open_stack(snapshots, tree);
-  const std::vector<int> stack = numbers(layers);
+  LayerFiles tree_files(numbers(layers));
   send_message(channel, message(Reply::ok));
   for (;;) {
     std::string text;
@@ -80,7 +83,7 @@ void serve_read_tree(int snapshots, const Workspace& tree, const std::string& pa
     (void)reply_errors(channel, [&] {
       std::vector<Fd> files;
       for (const std::string& name : decoder.next<std::vector<std::string>>()) {
-        Fd file = open_in_layers(stack, path.empty() ? name : path + "/" + name);
+        Fd file = tree_files.open(path.empty() ? name : path + "/" + name);
         if (!file) fail(ExitCode::machine, "{} is missing in the stored tree", name);
         files.push_back(std::move(file));
       }
@@ -186,6 +189,27 @@ std::vector<FileActionOn> open_sources(int snapshots, const FileRequest& request
   return actions;
 }
 
+LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all) {
+  SLIPWAY_CHECK(request.own <= request.stack.size());
+  // A walk holds a descriptor a level and layer.
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+  }
+  // Nothing below a full layer shows.
+  const auto middle = request.stack.begin() + static_cast<ptrdiff_t>(request.own);
+  const std::vector<SnapshotId> own = cut_at_full_layer(snapshots, {request.stack.begin(), middle});
+  const std::vector<SnapshotId> rest = cut_at_full_layer(snapshots, {middle, request.stack.end()});
+  LayerDiffOptions options;
+  options.own_is_whole = !own.empty() && is_full_layer(snapshots, own.back());
+  options.root_owns_all = root_owns_all;
+  options.digests = request.digests;
+  const std::vector<Fd> own_layers = open_stack(snapshots, {0, own});
+  const std::vector<Fd> rest_layers = open_stack(snapshots, {0, rest});
+  return diff_layers(numbers(own_layers), numbers(rest_layers), request.known, options);
+}
+
 void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target) {
   const std::vector<Fd> stack = open_stack(snapshots, {0, layers});
   const Fd layer = make_layer(snapshots, target);
@@ -234,6 +258,18 @@ void serve_request(const WorkerState& state, Request request, Decoder& payload, 
       const ScanResult result = scan_stack(snapshots.get(), scan);
       send_message(channel, message(Reply::ok, archive::serialize_tree(result.tree), result.state,
                                     result.changed, result.warnings));
+      return;
+    }
+    case Request::list_layer: {
+      LayerRequest wanted;
+      std::string known;
+      uint64_t own = 0;
+      payload(wanted.stack, own, known, wanted.digests);
+      wanted.own = static_cast<size_t>(own);
+      wanted.known = archive::parse_tree(known);
+      const LayerResult result = list_stack(snapshots.get(), wanted, false);
+      send_message(channel, message(Reply::ok, archive::serialize_listing(result.listing),
+                                    result.warnings, result.files_read));
       return;
     }
     case Request::read_tree: {

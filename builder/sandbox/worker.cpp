@@ -211,6 +211,17 @@ class OciWorker : public Worker {
     result.tree = archive::parse_tree(tree);
     return result;
   }
+  LayerResult list_layer(const LayerRequest& wanted) override {
+    const Fd channel =
+        request(message(Request::list_layer, wanted.stack, static_cast<uint64_t>(wanted.own),
+                        archive::serialize_tree(wanted.known), wanted.digests));
+    std::string text, listing;
+    Decoder reply = read_reply(channel.get(), text);
+    LayerResult result;
+    reply(listing, result.warnings, result.files_read);
+    result.listing = archive::parse_listing(listing);
+    return result;
+  }
   std::unique_ptr<TreeReader> read_tree(const Workspace& tree, const std::string& path) override {
     Fd channel = request(message(Request::read_tree, tree, path));
     std::string text;

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "archive/layer_listing.h"
 #include "archive/tree.h"
 #include "base/cancel.h"
 #include "base/fd.h"
@@ -204,6 +205,22 @@ struct ScanResult {
   std::vector<std::string> warnings;  ///< sockets, FIFOs, devices that were left out
 };
 
+/// What a stack's own layers make of the rest, as an image layer (dockerfile.md §11).
+struct LayerRequest {
+  std::vector<SnapshotId> stack;  ///< topmost first
+  size_t own = 1;                 ///< the first of them; the others are what is built upon
+  /// Listings of these very snapshots (their own part at least) as far as they exist: a file that
+  /// has its path, size and time there is not read for its digest.
+  archive::Tree known;
+  /// false = nothing is read; entries have no digests then.
+  bool digests = true;
+};
+struct LayerResult {
+  archive::LayerListing listing;
+  std::vector<std::string> warnings;  ///< sockets that were left out
+  uint64_t files_read = 0;            ///< for their digests
+};
+
 /// Batched file actions (graph::FileOp) on a stack; the result is one new layer over `base`.
 struct FileRequest {
   struct Action {
@@ -259,6 +276,7 @@ class Worker {
   /// `prefix`, with paths relative to it. Foreign bytes: nothing leaves the target (threat 8).
   virtual archive::Tree unpack(SnapshotId target, int archive, const UnpackOptions& options) = 0;
   virtual ScanResult scan(const ScanRequest& request) = 0;
+  virtual LayerResult list_layer(const LayerRequest& request) = 0;
   virtual std::unique_ptr<TreeReader> read_tree(const Workspace& tree, const std::string& path) = 0;
   virtual ExecResult exec(const ExecSpec& spec, const ExecIo& io, Cancel& cancel) = 0;
   /// Renames path `from_path` of one snapshot's own layer into another snapshot at `to_path`,

@@ -43,6 +43,9 @@ class FakeWorker : public sandbox::Worker {
   archive::Tree unpack(cache::SnapshotId, int, const sandbox::UnpackOptions&) override {
     throw std::logic_error("not used");
   }
+  sandbox::LayerResult list_layer(const sandbox::LayerRequest&) override {
+    throw std::logic_error("not faked");
+  }
   sandbox::ScanResult scan(const sandbox::ScanRequest& request) override {
     std::vector<Fd> layers;
     std::vector<int> fds;
