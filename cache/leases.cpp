@@ -157,9 +157,9 @@ void TempFile::publish(int directory, const std::string& name) {
 
 void sweep_unlocked(int directory) {
   for (const std::string& name : list_directory(directory)) {
-    const Fd file = open_at_if_exists(directory, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+    const Fd file = open_at_if_exists(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (!file || !take_lock(file.get(), false)) continue;
-    if (still_named(directory, name, file.get())) (void)unlinkat(directory, name.c_str(), 0);
+    if (still_named(directory, name, file.get())) remove_tree_at(directory, name);
   }
 }
 

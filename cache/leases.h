@@ -73,7 +73,7 @@ class TempFile {
   Fd file_;
 };
 
-/// Removes the files of `directory` that nobody holds locked; returns whether all are gone.
+/// Removes the files and folders of `directory` that nobody holds locked.
 void sweep_unlocked(int directory);
 
 /// Opens (creates) `name` and locks it, or returns an empty Fd when another holds it. The file

@@ -47,3 +47,9 @@ if(SLIPWAY_SANITIZE)
   target_compile_options(slipway_warnings INTERFACE
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endif()
+
+# libFuzzer is led by the coverage of our code, not only of the target's few lines.
+if(SLIPWAY_FUZZ)
+  target_compile_options(slipway_settings INTERFACE -fsanitize=fuzzer-no-link,address,undefined -g1)
+  target_link_options(slipway_settings INTERFACE -fsanitize=address,undefined)
+endif()

@@ -61,7 +61,7 @@ void write_at(int file, const char* data, size_t size, uint64_t offset, const st
 ReaderRules rules_of(const ExtractOptions& options) {
   ReaderRules rules;
   rules.tar_only = options.whiteouts;
-  rules.end_marker = !options.whiteouts;
+  rules.end_marker = options.needs_end_marker && !options.whiteouts;
   rules.ahead = true;
   rules.sha256 = !options.raw_sha256.empty();
   return rules;

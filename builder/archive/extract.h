@@ -28,9 +28,10 @@ struct ExtractOptions {
   /// Of a layer: SHA-256 (hex digits) that all of the decompressed bytes must have; empty = any.
   std::string raw_sha256;
   std::optional<std::pair<uint32_t, uint32_t>> owner;  ///< all entries
-  bool keep_owner = true;  ///< chown as the archive says (needs ids); false = leave
-  bool devices = false;    ///< else device nodes and FIFOs are left out with a warning
-  bool digests = true;     ///< of contents, in the listing
+  bool keep_owner = true;        ///< chown as the archive says (needs ids); false = leave
+  bool needs_end_marker = true;  ///< of a tar; without one it may have been cut short
+  bool devices = false;          ///< else device nodes and FIFOs are left out with a warning
+  bool digests = true;           ///< of contents, in the listing
   uint64_t size_max_bytes = 50ULL << 30;
   uint64_t entries_max = 5'000'000;
   /// Expanded over compressed size, once 1 GiB was written; gzip alone cannot pass 1032.
@@ -53,7 +54,8 @@ struct ExtractOptions {
 ///   layer) in the layers below, whose file is copied then.
 ///   - Extended attributes: user.* and security.capability stay, others and *.overlay.* are
 ///   dropped.
-///   - A tar must have its end marker; what follows the marker or the compressed stream is ignored.
+///   - A tar must have its end marker, unless needs_end_marker is off; what follows the marker or
+///   the compressed stream is ignored.
 ///   - Wrapper (SRC-6): dropped when the root has no bin/ and either exactly one top-level
 ///   directory
 ///     has one, or a single directory is all there is at the top.

@@ -1,6 +1,8 @@
 #include "base/files.h"
 
 #include <dirent.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -127,8 +129,19 @@ TempDir TempDir::create(const std::string& prefix, const fs::path& parent) {
   }
   for (;;) {
     fs::path path = base / fmt::format("{}-{}", prefix, random_suffix());
-    if (mkdir(path.c_str(), 0700) == 0) return TempDir(std::move(path));
-    if (errno != EEXIST) fail_errno("create a temporary directory in {}", base.string());
+    if (mkdir(path.c_str(), 0700) != 0) {
+      if (errno != EEXIST) fail_errno("create a temporary directory in {}", base.string());
+      continue;
+    }
+    Fd lock(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    // A sweep of the parent may have come before the lock.
+    if (!lock) continue;
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    struct stat held {
+    }, named{};
+    if (fstat(lock.get(), &held) != 0) fail_errno("stat {}", path.string());
+    if (stat(path.c_str(), &named) != 0 || named.st_ino != held.st_ino) continue;
+    return {std::move(path), std::move(lock)};
   }
 }
 

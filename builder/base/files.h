@@ -41,14 +41,17 @@ class AtomicFile {
   Fd fd_;
 };
 
-/// A directory (0700) that is removed with all it holds, unless keep() was called.
+/// A directory (0700) that is removed with all it holds, unless keep() was called. It is locked
+/// (flock) while it lives, so that who tidies its parent can tell it from a killed process's.
 class TempDir {
  public:
   /// Below `parent`, else below $TMPDIR or /tmp.
   static TempDir create(const std::string& prefix, const fs::path& parent = {});
-  TempDir(TempDir&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TempDir(TempDir&& other) noexcept
+      : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
   TempDir& operator=(TempDir&& other) noexcept {
     std::swap(path_, other.path_);
+    std::swap(lock_, other.lock_);
     return *this;
   }
   ~TempDir();
@@ -56,8 +59,9 @@ class TempDir {
   void keep() { path_.clear(); }
 
  private:
-  explicit TempDir(fs::path path) : path_(std::move(path)) {}
+  TempDir(fs::path path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   fs::path path_;
+  Fd lock_;
 };
 
 /// Names in an open directory, without "." and "..", sorted bytewise.

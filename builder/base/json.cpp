@@ -46,6 +46,12 @@ Json parse_json(std::string_view text, const std::string& file, int exit_code) {
     const size_t cut = message.find(": ");
     if (cut != std::string::npos) message = message.substr(cut + 2);
     throw Error(code, "not valid JSON: " + message).set_pos(pos);
+  } catch (const Json::exception& problem) {
+    // A number that no double holds, for one; it comes without a place.
+    const std::string_view message = problem.what();
+    throw Error(code, fmt::format("not valid JSON: {}",
+                                  message.substr(std::min(message.size(), message.find("] ") + 2))))
+        .set_pos({file});
   }
 }
 

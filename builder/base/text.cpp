@@ -11,6 +11,8 @@
 namespace slipway {
 
 std::string format_size(uint64_t size_bytes) {
+  // Less than a tenth of the smallest unit would read as nothing.
+  if (size_bytes > 0 && size_bytes < 103) return fmt::format("{} bytes", size_bytes);
   double value = static_cast<double>(size_bytes) / 1024;
   const char* suffix = "K";
   for (const char* next : {"M", "G"}) {

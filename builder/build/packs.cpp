@@ -26,13 +26,38 @@ graph::NodeRef local_pack(const std::string& name, const fs::path& folder,
   return graph::Node::make(op);
 }
 
-fs::path pack_folder(const BuildpackRef& ref, const fs::path& app_folder) {
-  const fs::path folder =
-      fs::path(ref.path).is_absolute() ? fs::path(ref.path) : app_folder / ref.path;
-  if (!fs::exists(folder / "bin" / "detect") && !fs::exists(folder / "bin" / "compile"))
-    throw Error(ExitCode::usage,
-                fmt::format("the buildpack '{}' has neither bin/detect nor bin/compile", ref.path));
-  return fs::canonical(folder);
+bool is_pack(const fs::path& folder) {
+  return fs::exists(folder / "bin" / "detect") || fs::exists(folder / "bin" / "compile");
+}
+
+bool is_repository(const fs::path& folder) {
+  return fs::exists(folder / "objects") || fs::exists(folder / ".git");
+}
+
+fs::path pack_folder(const BuildpackRef& ref, const fs::path& base, const fs::path& app_folder) {
+  const fs::path folder = fs::absolute(base / ref.path).lexically_normal();
+  if (is_pack(folder)) return fs::canonical(folder);
+  const std::string shown = printable(ref.path);
+  if (!fs::exists(folder)) {
+    Error error(ExitCode::usage, fmt::format("the buildpack '{}' is not there: {} does not exist",
+                                             shown, printable(folder.string())));
+    const size_t hash = ref.path.find('#');
+    if (hash != std::string::npos && is_repository(base / ref.path.substr(0, hash)))
+      throw std::move(error).set_hint(
+          fmt::format("a repository with a ref is named by its URL: -b file://{}",
+                      shell_quote(fs::absolute(base / ref.path).lexically_normal().string())));
+    if (base != app_folder && is_pack(app_folder / ref.path))
+      throw std::move(error).set_hint(
+          fmt::format("a folder is looked for where you are; the app has one: -b {}",
+                      shell_quote((app_folder / ref.path).lexically_normal().string())));
+    throw error;
+  }
+  Error error(ExitCode::usage,
+              fmt::format("the buildpack '{}' has neither bin/detect nor bin/compile", shown));
+  if (is_repository(folder))
+    throw std::move(error).set_hint(
+        fmt::format("it is a git repository: -b file://{}", shell_quote(folder.string())));
+  throw std::move(error).set_hint("looked in " + printable(folder.string()));
 }
 
 }  // namespace
@@ -46,7 +71,7 @@ std::vector<std::string> builtin_packs() {
   return names;
 }
 
-std::vector<buildpack::Unit> make_units(const std::vector<BuildpackRef>& refs,
+std::vector<buildpack::Unit> make_units(const std::vector<BuildpackRef>& refs, const fs::path& base,
                                         const fs::path& app_folder, const graph::Owner& owner,
                                         std::map<std::string, engine::LocalDir>& locals) {
   std::vector<buildpack::Unit> units;
@@ -70,7 +95,7 @@ std::vector<buildpack::Unit> make_units(const std::vector<BuildpackRef>& refs,
         break;
       }
       case BuildpackRef::Kind::folder:
-        unit.source = local_pack(name, pack_folder(ref, app_folder), prefix, owner, locals);
+        unit.source = local_pack(name, pack_folder(ref, base, app_folder), prefix, owner, locals);
         break;
       case BuildpackRef::Kind::git: {
         graph::GitOp op;

@@ -172,7 +172,10 @@ void add_units(Plan& plan, const Session& session, const BuildRequest& request,
   for (const source::BuildpackRef& ref : refs)
     for (const std::string& secret : ref.secrets) session.stream.mask(secret);
   std::map<std::string, engine::LocalDir> locals;
-  plan.spec.units = make_units(refs, plan.source.folder, plan.spec.owner, locals);
+  const bool from_flags = plan.selection.origin == source::Selection::Origin::flag;
+  const fs::path& folder = plan.source.folder;
+  plan.spec.units =
+      make_units(refs, from_flags ? fs::path(".") : folder, folder, plan.spec.owner, locals);
   for (auto& [name, dir] : locals) plan.engine->add_local(name, std::move(dir));
   // REQUEST_ID: the shape of a UUID, the same for the same input.
   KeyBuilder key("request");

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
@@ -33,6 +34,33 @@ for signal in HUP INT QUIT TERM USR1 USR2; do trap "kill -$signal -- $all" "$sig
 until wait "$app"; ! kill -0 "$app"; do :; done
 wait "$app"
 exit $?)";
+
+// A step may open its output anew (/dev/stdout), which a file of the caller's would refuse to the
+// step's user: such a file is written here, from a pipe.
+class FileRelay {
+ public:
+  FileRelay(int fd, std::function<void(std::string_view)>& callback) {
+    struct stat info {};
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return;
+    callback = [this, fd](std::string_view piece) {
+      if (failure_) return;
+      try {
+        write_all(fd, piece);
+      } catch (Error& error) {
+        failure_ = error;
+      }
+    };
+  }
+  FileRelay(const FileRelay&) = delete;
+  FileRelay& operator=(const FileRelay&) = delete;
+  /// After the step: what was lost on the way is an error.
+  void check() {
+    if (failure_) throw failure_->add_context("writing the output");
+  }
+
+ private:
+  std::optional<Error> failure_;
+};
 
 // What is to be started: a tree, where the app lies in it, and what is known about it.
 struct Target {
@@ -241,11 +269,15 @@ int run_app(const Session& session, const RunRequest& request) {
   app.kind = sandbox::StepMount::Kind::workspace;
   app.dest = "/app";
   app.source = target.path;
-  sandbox::StepMount tmp;
-  tmp.kind = sandbox::StepMount::Kind::tmpfs;
-  tmp.dest = "/tmp";
-  tmp.mode = 01777;
-  spec.mounts = {app, tmp};
+  spec.mounts = {app};
+  // Without mounts the machine's own /tmp is the app's.
+  if (request.isolation != sandbox::Isolation::none) {
+    sandbox::StepMount tmp;
+    tmp.kind = sandbox::StepMount::Kind::tmpfs;
+    tmp.dest = "/tmp";
+    tmp.mode = 01777;
+    spec.mounts.push_back(tmp);
+  }
   const std::string script =
       start_script(profile_scripts, target.tree.find(".profile") != nullptr, command);
   spec.argv = {"/bin/bash", "-c", script};
@@ -280,6 +312,7 @@ int run_app(const Session& session, const RunRequest& request) {
   io.stdin_fd = STDIN_FILENO;
   io.stdout_fd = STDOUT_FILENO;
   io.stderr_fd = STDERR_FILENO;
+  FileRelay out(STDOUT_FILENO, io.on_stdout), err(STDERR_FILENO, io.on_stderr);
   sandbox::ExecResult result;
   {
     const SignalRelay signals;
@@ -287,6 +320,8 @@ int run_app(const Session& session, const RunRequest& request) {
     result = engine.worker().exec(spec, io, session.cancel);
   }
   store.sync();
+  out.check();
+  err.check();
   if (result.out_of_memory) session.stream.warning("the process ran out of memory (--memory)");
   engine.sweep();
   return result.status.shell_code();

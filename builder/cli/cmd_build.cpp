@@ -22,7 +22,7 @@ struct BuildFlags {
     command.add_option("--app", app, "the app's name (default: app.json's, else the folder's)");
     command
         .add_option("-b,--buildpack", request.buildpacks,
-                    "buildpack to use, in order: built-in name, ns/name, URL[#ref] or folder")
+                    "buildpack to use, in order: built-in name, ns/name, URL[#ref] or ./folder")
         ->type_name("PACK")
         ->allow_extra_args(false);
     command.add_option("--stack", request.stack, "stack to build on (`slipway stack ls`)");

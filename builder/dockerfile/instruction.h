@@ -2,7 +2,7 @@
 // pure; it applies the rules P1-P32 and H1-H10 of the language and refuses what breaks them.
 #pragma once
 
-#include <map>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,7 +19,8 @@ struct Lines {
   int first = 0, last = 0;
 };
 
-/// A word as written (quotes and escapes in place), where it begins.
+/// A word as written (quotes and escapes in place), where it begins. Of a flag: its value with the
+/// quotes gone that grouped it (P20). Of an operand in JSON form: the decoded string.
 struct Word {
   std::string text;
   int line = 0, column = 0;  ///< from 1, bytes
@@ -29,7 +30,7 @@ struct Heredoc {
   std::string name;     ///< the terminator
   bool expand = true;   ///< no quoting in the word (H4)
   bool chomp = false;   ///< <<-
-  std::string content;  ///< raw body lines, tabs as they were
+  std::string content;  ///< raw body lines with their line ends, tabs as they were
   int line = 0;         ///< of the first body line
 };
 
@@ -57,7 +58,8 @@ struct Label : KeyValues {};
 /// A command in shell or exec form.
 struct Command {
   bool exec_form = false;
-  std::vector<std::string> words;  ///< exec form: the array; shell form: one text
+  /// Exec form: the array, maybe empty for CMD and ENTRYPOINT. Shell form: one text, maybe empty.
+  std::vector<std::string> words;
 };
 struct RunMount {
   Word spec;  ///< the flag's value; keys and values are checked by compile() after expansion
@@ -68,15 +70,17 @@ struct Run {
   std::string network;   ///< "default", "none", "host" or empty
   std::string security;  ///< "sandbox", "insecure" or empty
   std::vector<std::string> devices;
+  /// Of a general RUN the script is words[0] + "\n" + for each: content + name (H9).
   std::vector<Heredoc> heredocs;
-  /// The line is one heredoc word and nothing else (H7, H8).
+  /// The line is one heredoc word and nothing else (H7, H8); there is exactly one heredoc then.
   bool sole_heredoc = false;
 };
 struct Copy {
   bool add = false;  ///< ADD
   std::vector<Word> sources;
   Word dest;
-  std::vector<Heredoc> heredocs;  ///< sources too, after the written ones in the order written
+  /// Sources too, after the written ones in the order written. "<<-" has not been applied yet.
+  std::vector<Heredoc> heredocs;
   std::optional<Word> from, chown, chmod, checksum;
   bool link = false, parents = false;
   std::optional<bool> keep_git_dir, unpack;
@@ -89,7 +93,7 @@ struct User {
   Word name;
 };
 struct Expose {
-  std::vector<Word> ports;
+  std::vector<Word> ports;  ///< in the order written
 };
 struct Volume {
   std::vector<Word> paths;
@@ -110,8 +114,12 @@ struct HealthCheck {
   bool none = false;
   Command command;
   /// As written: "30s"; checked by parse(). Empty = not given.
-  std::string interval, timeout, start_period, start_interval, retries;
+  std::string interval, timeout, start_period, start_interval;
+  std::string retries;  ///< a decimal number from 0 to 2^31-1
 };
+/// A duration as Go writes it ("1h30m", "1.5s", "300ms", "0") in nanoseconds; empty when malformed
+/// or out of range.
+std::optional<int64_t> duration_ns(std::string_view text);
 struct Maintainer {
   std::string name;
 };
@@ -139,11 +147,13 @@ struct Stage {
   std::string name;  ///< lower-cased; empty = unnamed
 };
 
-/// A finding that does not stop the build; rules are named as in dockerfile.md §5.
+/// A finding that does not stop the build; rules are named as in dockerfile.md §5 and lint.h.
 struct Finding {
   std::string rule;
   std::string text;
   Lines lines;
+  /// Index of the stage that must be reachable for it to be told; -1 = always (L1).
+  int stage = -1;
 };
 
 struct Directives {
@@ -157,17 +167,20 @@ struct Dockerfile {
   Directives directives;
   std::vector<Instruction> global_args;  ///< ARG before the first FROM
   std::vector<Stage> stages;
-  std::vector<Finding> findings;  ///< of the written form alone
+  /// Of the written form alone (lint.h), in order of lines, 1,000 at most.
+  std::vector<Finding> findings;
 };
 
-/// Throws Error(app_files) with the position and, in its hint, the source lines with the place
-/// marked and a suggestion.
+/// Throws Error(app_files) with the position and, in its hint, a suggestion and the source lines
+/// with the place marked. Linear in the text; more than 100,000 instructions are refused.
 Dockerfile parse(std::string_view text, const std::string& file);
 
-/// One trigger of ONBUILD; the same errors with `file` naming the image it came from.
+/// One trigger of ONBUILD, with the default escape character, as images store it (I14); the same
+/// errors with `file` naming the image it came from.
 Instruction parse_trigger(std::string_view text, const std::string& file);
 
-/// An error at a place of the file, with the excerpt: what compile() throws too.
+/// An error at a place of the file, with the excerpt: what compile() throws too. Column 0 marks the
+/// whole line.
 Error error_at(const Dockerfile& file, int line, int column, std::string cause,
                std::string suggestion = {});
 

@@ -72,11 +72,17 @@ struct Options {
 /// A step whose command failed: exit 1, its output has been shown already.
 class StepFailed : public Error {
  public:
-  StepFailed(std::string title, sandbox::ExecResult result);
+  StepFailed(const graph::Node& node, sandbox::ExecResult result, std::string tail);
   const sandbox::ExecResult& result() const { return result_; }
+  /// Digest of the node that failed.
+  const Digest& node() const { return node_; }
+  /// The last lines it printed, without secrets (Stream::masked()); may be empty.
+  const std::string& tail() const { return tail_; }
 
  private:
   sandbox::ExecResult result_;
+  Digest node_;
+  std::string tail_;
 };
 
 struct Solved {

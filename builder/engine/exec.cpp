@@ -8,6 +8,7 @@ namespace slipway::engine {
 namespace {
 
 constexpr size_t captured_max = 4 << 20;
+constexpr size_t tail_max = 4 << 10;  // of a step's output, for the error
 constexpr size_t cache_chain_max = 16;
 
 std::vector<cache::SnapshotId> layers_of(const cache::Store& store, const cache::Result& result) {
@@ -18,6 +19,21 @@ void append_capped(std::string& text, std::string_view piece) {
   if (text.size() < captured_max) text.append(piece.substr(0, captured_max - text.size()));
 }
 
+void keep_tail(std::string& tail, std::string_view piece) {
+  tail += piece;
+  if (tail.size() > 2 * tail_max) tail.erase(0, tail.size() - tail_max);
+}
+
+// At most ten whole lines, indented.
+std::string last_lines(std::string_view text) {
+  if (text.size() > tail_max) text.remove_prefix(text.find('\n', text.size() - tail_max) + 1);
+  std::vector<std::string> lines = split(trim(text), '\n');
+  if (lines.size() > 10) lines.erase(lines.begin(), lines.end() - 10);
+  if (lines.size() == 1 && lines[0].empty()) return {};
+  for (std::string& line : lines) line = "  " + printable(line);
+  return join(lines, "\n");
+}
+
 std::string joined(const std::string& left, const std::string& right) {
   if (left.empty()) return right;
   return right.empty() ? left : left + "/" + right;
@@ -25,13 +41,16 @@ std::string joined(const std::string& left, const std::string& right) {
 
 }  // namespace
 
-StepFailed::StepFailed(std::string title, sandbox::ExecResult result)
+StepFailed::StepFailed(const graph::Node& node, sandbox::ExecResult result, std::string tail)
     : Error(ExitCode::build_failed,
-            result.timed_out ? fmt::format("{}: stopped at the time limit", title)
+            result.timed_out ? fmt::format("{}: stopped at the time limit", node_title(node))
             : result.out_of_memory
-                ? fmt::format("{}: ran out of memory ({})", title, result.status.to_string())
-                : fmt::format("{}: {}", title, result.status.to_string())),
-      result_(result) {
+                ? fmt::format("{}: ran out of memory ({})", node_title(node),
+                              result.status.to_string())
+                : fmt::format("{}: {}", node_title(node), result.status.to_string())),
+      result_(result),
+      node_(node.digest()),
+      tail_(std::move(tail)) {
   if (result.out_of_memory)
     set_hint("give the build more with --memory, or build with less at once");
 }
@@ -138,10 +157,12 @@ Engine::State::StepOutcome Engine::State::run_command(Engine& engine, const grap
   io.on_stdout = [&](std::string_view piece) {
     const std::lock_guard lock(both);
     if (op.capture_stdout) append_capped(outcome.out, piece);
-    if (op.capture_stdout_only)
+    if (op.capture_stdout_only) {
       append_capped(outcome.combined, piece);
-    else
+    } else {
+      keep_tail(outcome.tail, piece);
       options.stream->emit(report::Output{step, std::string(piece)});
+    }
   };
   io.on_stderr = [&](std::string_view piece) {
     const std::lock_guard lock(both);
@@ -149,6 +170,7 @@ Engine::State::StepOutcome Engine::State::run_command(Engine& engine, const grap
       append_capped(outcome.err, piece);
       append_capped(outcome.combined, piece);
     } else {
+      keep_tail(outcome.tail, piece);
       options.stream->emit(report::Output{step, std::string(piece)});
     }
   };
@@ -208,7 +230,7 @@ cache::Result Engine::State::run_exec(Engine& engine, const graph::NodeRef& node
                     : std::find(good.begin(), good.end(), status.code) != good.end());
   if (!accepted) {
     if (options.on_failed_step) options.on_failed_step(engine.worker(), spec);
-    throw StepFailed(node_title(*node), outcome.exec);
+    throw StepFailed(*node, outcome.exec, last_lines(options.stream->masked(outcome.tail)));
   }
 
   cache::Result result;

@@ -85,7 +85,7 @@ struct Engine::State {
   // exec.cpp
   struct StepOutcome {
     sandbox::ExecResult exec;
-    std::string out, err, combined;
+    std::string out, err, combined, tail;
   };
   sandbox::ExecSpec exec_spec(Engine& engine, const graph::NodeRef& node, const graph::ExecOp& op,
                               const std::vector<graph::NodeRef>& inputs,

@@ -1,6 +1,7 @@
 // Client of the second executable, `slipway-fetch`, which alone does network, registry and git work
 // and sees credentials. One process per request; JSON request on its stdin, JSON lines on stdout
-// (progress, then one result or error), bytes into files it is given.
+// (progress and notes, then one result or error), bytes into files it is given; registry requests
+// pass descriptors over a socket (wire.h).
 #pragma once
 
 #include <chrono>
@@ -12,6 +13,7 @@
 
 #include "base/cancel.h"
 #include "base/fd.h"
+#include "fetch/registry.h"
 
 namespace slipway::fetch {
 
@@ -52,8 +54,12 @@ struct Fetcher {
   Cancel* cancel = nullptr;
   /// Bytes; total 0 = unknown. Called from the calling thread.
   std::function<void(const std::string& what, uint64_t done, uint64_t total)> on_progress;
+  /// What the user should know although the work goes on: a mirror that does not answer, a helper
+  /// that fails. Called from the calling thread.
+  std::function<void(const std::string& text)> on_note;
   /// Path of slipway-fetch; empty = beside our own executable.
   std::string program;
+  RegistrySettings registry;
 
   /// The commit a ref names now (ls-remote). A short commit id costs a fetch of the history.
   std::string git_resolve(const std::string& url, const std::string& ref) const;
@@ -63,6 +69,20 @@ struct Fetcher {
   /// and an index, shallow where the server allows it, remote `origin` without credentials.
   GitResult git(const GitRequest& request) const;
   HttpResult http(const HttpRequest& request) const;
+
+  /// An image by name. Throws Error(outside) when there is none, when the registry refuses (the
+  /// hint says how to log in), when no entry of an index fits (the cause lists what there is), or
+  /// when what came is not what its digest or media type says (threats 19, 20).
+  ResolveResult resolve(const ResolveRequest& request) const;
+  /// All or an error; progress is told by digest.
+  void pull(const PullRequest& request, const OnBlob& on_blob) const;
+  /// All or an error: the tag moves last. Uploads that were begun are given up on an error.
+  PushResult push(const PushRequest& request) const;
+  /// Asks the registry whether it takes the credentials, then keeps them where docker would;
+  /// returns where. Nothing is kept when the registry does not take them (Error(outside)).
+  std::string login(const LoginRequest& request) const;
+  /// Whether there was something to forget.
+  bool logout(const std::string& domain) const;
 };
 
 /// Drops user:password@ and values of known signature parameters: for messages, keys, records.

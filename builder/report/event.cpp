@@ -83,6 +83,11 @@ bool Stream::mask(const std::string& value) {
   return state_->masker.add(value);
 }
 
+std::string Stream::masked(const std::string& text) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->masker.mask(text);
+}
+
 void Stream::emit(Event event) {
   const std::lock_guard lock(state_->mutex);
   std::visit([&](auto& kind) { state_->emit(std::move(kind)); }, event);

@@ -88,6 +88,8 @@ class Stream {
   void add_view(std::shared_ptr<View> view);
   /// Masks the value with "[redacted]". Values under 8 bytes are ignored; returns whether masked.
   bool mask(const std::string& value);
+  /// The text with every registered value masked.
+  std::string masked(const std::string& text) const;
   void emit(Event event);
   void tick();
 

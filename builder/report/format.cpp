@@ -27,8 +27,17 @@ std::string notice_text(const Notice& notice) {
   return join(lines, "\n");
 }
 
+std::string started_line(const BuildStarted& started) {
+  std::string how = "from " + started.strategy;
+  if (started.strategy == "buildpack") how = "with buildpacks";
+  if (started.strategy == "dockerfile") how = "from a Dockerfile";
+  return fmt::format("Building {} {}: {}", started.app, how, started.strategy_reason);
+}
+
 std::string step_line(const StepFinished& step) {
-  std::string text = fmt::format("[{}] {}: ", step.step, step.title);
+  // Dockerfile steps carry their own number: "[build 2/4] RUN make".
+  std::string text = starts_with(step.title, "[") ? step.title + ": "
+                                                  : fmt::format("[{}] {}: ", step.step, step.title);
   switch (step.outcome) {
     case StepFinished::Outcome::ran:
       return text + format_duration(step.duration);

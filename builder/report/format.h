@@ -14,6 +14,9 @@ namespace slipway::report {
 /// gives an empty line.
 std::string notice_text(const Notice& notice);
 
+/// "Building shop with buildpacks: neither heroku.yml nor a Dockerfile is there".
+std::string started_line(const BuildStarted& started);
+
 /// "[4] compile nodejs: 12.3 s", "…: cached", "…: failed after 3.0 s: why", "…: canceled".
 std::string step_line(const StepFinished& step);
 /// "    ran because GREETING changed" — empty for steps that did not run.

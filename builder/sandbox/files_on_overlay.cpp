@@ -8,48 +8,59 @@
 #include "base/files.h"
 #include "sandbox/file_actions.h"
 #include "sandbox/mounts.h"
+#include "sandbox/requests.h"
 #include "sandbox/step_root.h"
 
 namespace slipway::sandbox {
+namespace {
 
-void apply_files_on_overlay(SnapshotId target, const FileRequest& request, bool single_id) {
-  if (unshare(CLONE_NEWNS) != 0) fail_errno("unshare the mount namespace");
-  if (mount("slipway", place::step, "tmpfs", MS_NODEV | MS_NOSUID, "mode=0755") != 0)
-    fail_errno("mount a tmpfs");
-  int number = 0;
-  // One layer is used where it lies, a stack is mounted.
-  const auto open_tree = [&](const std::vector<SnapshotId>& layers, SnapshotId upper) {
-    Overlay overlay;
-    for (const SnapshotId id : layers) overlay.lowers.push_back(layer_name(id));
-    if (upper == 0 && layers.size() == 1)
-      return open_file(overlay.lowers[0], O_RDONLY | O_DIRECTORY);
-    if (layers.empty()) return open_file(layer_name(upper), O_RDONLY | O_DIRECTORY);
-    if (upper != 0) {
-      overlay.upper = layer_name(upper);
-      overlay.work = fmt::format("{}/work", upper);
-      remove_tree(overlay.work);
-      if (mkdir(overlay.work.c_str(), 0700) != 0) fail_errno("create {}", overlay.work);
-    }
-    const std::string path = fmt::format("{}/tree{}", place::step, ++number);
-    if (mkdir(path.c_str(), 0755) != 0) fail_errno("create {}", path);
-    mount_overlay(overlay, path);
-    return open_file(path, O_RDONLY | O_DIRECTORY);
-  };
-  const Fd root = open_tree(request.base, target);
-  std::vector<Fd> sources;
-  std::vector<FileActionOn> actions;
-  for (const FileRequest::Action& wanted : request.actions) {
-    int source = -1;
-    if (!wanted.source_layers.empty()) {
-      const Fd tree = open_tree(wanted.source_layers, 0);
-      sources.push_back(open_in_root(tree.get(),
-                                     wanted.source_path.empty() ? "." : wanted.source_path,
-                                     O_RDONLY | O_DIRECTORY));
-      source = sources.back().get();
-    }
-    actions.push_back({wanted.action, source});
+/// Mounts base and layer as one, calls `use` with its root and unmounts it again: nobody may write
+/// to the layer beside the mount.
+void with_overlay(SnapshotId target, const std::vector<SnapshotId>& base,
+                  const std::function<void(int)>& use) {
+  Overlay overlay;
+  for (const SnapshotId id : base) overlay.lowers.push_back(layer_name(id));
+  overlay.upper = layer_name(target);
+  overlay.work = fmt::format("{}/work", target);
+  remove_tree(overlay.work);
+  if (mkdir(overlay.work.c_str(), 0700) != 0) fail_errno("create {}", overlay.work);
+  const std::string path = std::string(place::step) + "/merged";
+  if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) fail_errno("create {}", path);
+  mount_overlay(overlay, path);
+  std::exception_ptr thrown;
+  try {
+    const Fd root = open_file(path, O_RDONLY | O_DIRECTORY);
+    use(root.get());
+  } catch (...) {
+    thrown = std::current_exception();
   }
-  apply_file_actions(root.get(), actions, single_id);
+  if (umount2(path.c_str(), 0) != 0 && !thrown) fail_errno("unmount {}", path);
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+}  // namespace
+
+FileResult apply_files_on_overlay(int snapshots, SnapshotId target, const FileRequest& request,
+                                  bool single_id) {
+  const Fd layer = make_layer(snapshots, target);
+  const std::vector<Fd> base = open_stack(snapshots, {0, request.base});
+  std::vector<Fd> opened;
+  const std::vector<FileActionOn> actions = open_sources(snapshots, request, opened);
+  bool own_mounts = false;
+  FileTarget on;
+  on.layer = layer.get();
+  on.base = numbers(base);
+  on.single_id = single_id;
+  on.merged = [&](const std::function<void(int)>& use) {
+    if (!own_mounts) {
+      if (unshare(CLONE_NEWNS) != 0) fail_errno("unshare the mount namespace");
+      if (mount("slipway", place::step, "tmpfs", MS_NODEV | MS_NOSUID, "mode=0755") != 0)
+        fail_errno("mount a tmpfs");
+      own_mounts = true;
+    }
+    with_overlay(target, request.base, use);
+  };
+  return apply_file_actions(on, actions);
 }
 
 }  // namespace slipway::sandbox

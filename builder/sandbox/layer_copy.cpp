@@ -1,6 +1,5 @@
 // Making one layer out of a stack: whiteouts and opaque marks are resolved and disappear.
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "sandbox/layer_attributes.h"
 #include "sandbox/layer_stack.h"
 #include "sandbox/layers.h"
 
@@ -16,30 +16,6 @@ namespace slipway::sandbox {
 namespace {
 
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-
-// Attributes a step can see: user.* but the overlay's own, and file capabilities.
-void copy_xattrs(int from, int to, const std::string& path) {
-  std::string names(1024, '\0');
-  ssize_t size;
-  while ((size = flistxattr(from, names.data(), names.size())) < 0 && errno == ERANGE)
-    names.resize(names.size() * 4);
-  if (size < 0) {
-    if (errno == ENOTSUP) return;
-    fail_errno("list the attributes of {}", printable(path));
-  }
-  names.resize(static_cast<size_t>(size));
-  for (size_t at = 0; at < names.size();) {
-    const std::string name(names.c_str() + at);
-    at += name.size() + 1;
-    const bool overlay = starts_with(name, "user.overlay.");
-    if (overlay || (!starts_with(name, "user.") && name != "security.capability")) continue;
-    std::string value(64 << 10, '\0');  // the kernel's limit
-    const ssize_t length = fgetxattr(from, name.c_str(), value.data(), value.size());
-    if (length < 0 ||
-        fsetxattr(to, name.c_str(), value.data(), static_cast<size_t>(length), 0) != 0)
-      fail_errno("copy the attribute {} of {}", name, printable(path));
-  }
-}
 
 class StackCopy {
  public:
@@ -66,17 +42,19 @@ class StackCopy {
     const int top = source.levels.front().dir.get();
     struct stat info {};
     if (fstat(top, &info) != 0) fail_errno("stat {}", printable(path));
-    copy_xattrs(top, target, path);
-    attributes(target, info, path);
+    attributes(top, target, info, path);
   }
 
  private:
-  void attributes(int fd, const struct stat& wanted, const std::string& path) {
+  // Owner first: changing it takes file capabilities away. Mode after the attributes: an ordinary
+  // user cannot set any on what it may not write.
+  void attributes(int from, int fd, const struct stat& wanted, const std::string& path) {
     struct stat own {};
     if (fstat(fd, &own) != 0) fail_errno("stat {}", printable(path));
     if ((own.st_uid != wanted.st_uid || own.st_gid != wanted.st_gid) &&
         fchown(fd, wanted.st_uid, wanted.st_gid) != 0)
       fail_errno("give {} to {}:{}", printable(path), wanted.st_uid, wanted.st_gid);
+    copy_attributes_of(from, fd, path);
     if (fchmod(fd, wanted.st_mode & 07777) != 0) fail_errno("set the mode of {}", printable(path));
     const struct timespec times[2] = {wanted.st_mtim, wanted.st_mtim};
     if (futimens(fd, times) != 0) fail_errno("set the time of {}", printable(path));
@@ -107,10 +85,7 @@ class StackCopy {
       return;
     }
     if (S_ISLNK(info.st_mode)) {
-      std::string text(static_cast<size_t>(info.st_size) + 1, '\0');
-      const ssize_t size = readlinkat(from, name.c_str(), text.data(), text.size());
-      if (size < 0) fail_errno("read the link {}", printable(path));
-      text.resize(static_cast<size_t>(size));
+      const std::string text = read_link_at(from, name, path);
       if (symlinkat(text.c_str(), target, name.c_str()) != 0)
         fail_errno("create link {}", printable(path));
     } else if (mknodat(target, name.c_str(), info.st_mode, info.st_rdev) != 0) {
@@ -135,8 +110,7 @@ class StackCopy {
       const auto size = static_cast<uint64_t>(info.st_size);
       if (copy_bytes(source.get(), copy.get(), size) != size)
         fail(ExitCode::machine, "became shorter while it was copied");
-      copy_xattrs(source.get(), copy.get(), path);
-      attributes(copy.get(), info, path);
+      attributes(source.get(), copy.get(), info, path);
     } catch (Error& error) {
       throw error.add_context("copy " + printable(path));
     }

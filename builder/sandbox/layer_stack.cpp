@@ -35,7 +35,7 @@ std::string join_path(std::string_view folder, std::string_view name) {
   std::string path;
   path.reserve(folder.size() + name.size() + 1);
   path = folder;
-  if (!path.empty()) path += '/';
+  if (!path.empty() && !name.empty()) path += '/';
   path += name;
   return path;
 }

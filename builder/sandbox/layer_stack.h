@@ -23,7 +23,7 @@ constexpr size_t depth_max = 500;
 /// The components of a path relative to a layer. Empty path = the layer itself = no components.
 /// Throws Error(machine) for an absolute path, an empty, "." or ".." component, or a NUL.
 std::vector<std::string> layer_components(std::string_view path);
-/// "a/b", or "b" when the folder is the layer itself.
+/// "a/b", or the other one when one is empty.
 std::string join_path(std::string_view folder, std::string_view name);
 
 bool is_whiteout(const struct stat& info);

@@ -28,9 +28,23 @@ std::unique_ptr<CopyIn> make_layer_writer(int layer, bool single_id);
 ScanResult scan_layers(const std::vector<int>& layers, int fresh_layers, const std::string& path,
                        const archive::Tree& lower, const std::string& previous_state);
 
-/// Opens a file of a stack without mounting it: the first layer that has the path decides; a
-/// whiteout or opaque parent hides what is below. Empty Fd when absent.
-Fd open_in_layers(const std::vector<int>& layers, const std::string& path);
+/// Opens files of a stack without mounting it: the first layer that has the path decides; a
+/// whiteout or opaque parent hides what is below. The folders of the last path stay open, so that
+/// sorted paths cost a look-up of their last name each.
+class LayerFiles {
+ public:
+  /// `layers` topmost first; the descriptors stay the caller's.
+  explicit LayerFiles(const std::vector<int>& layers);
+  ~LayerFiles();
+  LayerFiles(const LayerFiles&) = delete;
+  LayerFiles& operator=(const LayerFiles&) = delete;
+  /// Empty Fd when absent. Throws Error(machine) for what is no regular file.
+  Fd open(const std::string& path);
+
+ private:
+  struct Folder;
+  std::vector<Folder> chain_;  ///< of the last path; the first is the stack's root
+};
 
 /// Renames from/from_path to to/to_path, creating missing parents as copies of from's parents.
 /// A missing source gives an empty directory.

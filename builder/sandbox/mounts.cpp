@@ -153,8 +153,8 @@ void mount_overlay(const Overlay& overlay, const std::string& target) {
   attach(tree.get(), place.get());
 }
 
-Fd MountPoints::prepare(const std::string& path, bool directory, uint32_t mode,
-                        graph::Owner owner) {
+Fd MountPoints::prepare(const std::string& path, bool directory, uint32_t mode, graph::Owner owner,
+                        bool keep) {
   std::string wanted = clean_path("", path);
   for (int links = 0; links < links_max; ++links) {
     if (wanted.empty()) return open_in_root(root_, ".", O_PATH | O_DIRECTORY);
@@ -163,7 +163,7 @@ Fd MountPoints::prepare(const std::string& path, bool directory, uint32_t mode,
     if (errno != ENOENT) fail_errno("mount point {}", path);
     std::string parent_path, name;
     split_last(wanted, parent_path, name);
-    const Fd above = prepare(parent_path, true, 0755, owner);
+    const Fd above = prepare(parent_path, true, 0755, owner, keep);
     // A real descriptor: mkdirat and friends do not take every O_PATH one on old kernels.
     Fd parent = open_at(above.get(), ".", O_RDONLY | O_DIRECTORY);
     const auto info = stat_at(parent.get(), name);
@@ -175,6 +175,8 @@ Fd MountPoints::prepare(const std::string& path, bool directory, uint32_t mode,
       wanted = clean_path(path_of(above.get()).substr(path_of(root_).size()), link);
       continue;
     }
+    struct stat parent_info {};
+    if (fstat(parent.get(), &parent_info) != 0) fail_errno("stat {}", path);
     if (directory) {
       if (mkdirat(parent.get(), name.c_str(), 0700) != 0) fail_errno("create mount point {}", path);
     } else {
@@ -185,8 +187,15 @@ Fd MountPoints::prepare(const std::string& path, bool directory, uint32_t mode,
       fail_errno("create mount point {}", path);
     struct stat own {};
     if (fstat(made.get(), &own) != 0) fail_errno("stat {}", path);
-    made_.push_back({std::move(parent), name, own.st_dev, own.st_ino, directory});
-    return open_at(made_.back().parent.get(), name, O_PATH | O_NOFOLLOW);
+    Fd place = open_at(parent.get(), name, O_PATH | O_NOFOLLOW);
+    if (keep) return place;
+    Made record{std::move(parent), name, own.st_dev, own.st_ino, directory, {}, {}};
+    record.before[0] = parent_info.st_atim;
+    record.before[1] = parent_info.st_mtim;
+    if (fstat(record.parent.get(), &parent_info) != 0) fail_errno("stat {}", path);
+    record.after = parent_info.st_mtim;
+    made_.push_back(std::move(record));
+    return place;
   }
   fail(ExitCode::machine, "mount point {}: too many links", path);
 }
@@ -196,8 +205,14 @@ void MountPoints::clean_up() {
     const auto now = stat_at(made->parent.get(), made->name);
     if (!now || now->st_dev != made->device || now->st_ino != made->inode) continue;
     if (!made->directory && now->st_size != 0) continue;
+    struct stat above {};
+    const bool untouched = fstat(made->parent.get(), &above) == 0 &&
+                           above.st_mtim.tv_sec == made->after.tv_sec &&
+                           above.st_mtim.tv_nsec == made->after.tv_nsec;
     // Not empty, or a mount in the way: then it is no longer only ours.
-    (void)unlinkat(made->parent.get(), made->name.c_str(), made->directory ? AT_REMOVEDIR : 0);
+    const int flag = made->directory ? AT_REMOVEDIR : 0;
+    if (unlinkat(made->parent.get(), made->name.c_str(), flag) == 0 && untouched)
+      (void)futimens(made->parent.get(), made->before);
   }
   made_.clear();
 }

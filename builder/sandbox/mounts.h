@@ -3,6 +3,8 @@
 // of the user's (threat 4).
 #pragma once
 
+#include <time.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -45,10 +47,11 @@ class MountPoints {
   /// `root` must outlive this.
   explicit MountPoints(int root) : root_(root) {}
   /// O_PATH descriptor of `path` resolved in the root: links are followed inside it, a dangling
-  /// link's target is created. `directory` says what to create.
-  Fd prepare(const std::string& path, bool directory, uint32_t mode = 0755,
-             graph::Owner owner = {});
-  /// Removes what prepare() created, as far as it is still the same, empty and in place.
+  /// link's target is created. `directory` says what to create; `keep`: it stays afterwards.
+  Fd prepare(const std::string& path, bool directory, uint32_t mode = 0755, graph::Owner owner = {},
+             bool keep = false);
+  /// Removes what prepare() created, as far as it is still the same, empty and in place; a parent
+  /// that nobody else changed gets its time back (R12).
   void clean_up();
 
  private:
@@ -57,6 +60,7 @@ class MountPoints {
     std::string name;
     uint64_t device = 0, inode = 0;
     bool directory = false;
+    timespec before[2] = {}, after = {};  ///< times of the parent before and after
   };
   int root_;
   std::vector<Made> made_;

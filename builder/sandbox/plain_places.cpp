@@ -55,8 +55,9 @@ void move_tree(int from, const std::string& source, int to, const std::string& t
   Error error(ExitCode::machine, fmt::format("--isolation=none needs {} for itself: {}", place,
                                              std::strerror(error_number)));
   if (error_number == EEXIST)
-    throw error.set_hint(fmt::format("another build may be using it; if not, remove it: rm -r {}",
-                                     shell_quote(place)));
+    throw error.set_hint(
+        fmt::format("another build may be using it, else move it away: mv {0} {0}.old",
+                    shell_quote(place)));
   throw error.set_hint(fmt::format("sudo install -d -o \"$(id -un)\" {}", shell_quote(place)));
 }
 
@@ -123,7 +124,9 @@ PlainPlaces::PlainPlaces(cache::Store& store, int snapshots, const ExecSpec& spe
                  mount.dest);
           break;
         case StepMount::Kind::cache:
-          fail(ExitCode::machine, "--isolation=none has no cache mounts ({})", mount.dest);
+        case StepMount::Kind::secret:
+        case StepMount::Kind::agent:
+          fail(ExitCode::machine, "--isolation=none has no mounts of this kind ({})", mount.dest);
       }
     }
     record();

@@ -26,21 +26,25 @@ using Clock = std::chrono::steady_clock;
 class PlainTreeReader : public TreeReader {
  public:
   PlainTreeReader(std::vector<Fd> layers, std::string path)
-      : layers_(std::move(layers)), path_(std::move(path)) {
-    for (const Fd& layer : layers_) stack_.push_back(layer.get());
-  }
+      : layers_(std::move(layers)), files_(descriptors(layers_)), path_(std::move(path)) {}
   std::vector<Fd> open(const std::vector<std::string>& paths) override {
     std::vector<Fd> files;
     for (const std::string& name : paths) {
-      files.push_back(open_in_layers(stack_, path_.empty() ? name : path_ + "/" + name));
+      files.push_back(files_.open(path_.empty() ? name : path_ + "/" + name));
       if (!files.back()) fail(ExitCode::machine, "{} is missing in the stored tree", name);
     }
     return files;
   }
 
  private:
+  static std::vector<int> descriptors(const std::vector<Fd>& layers) {
+    std::vector<int> list;
+    for (const Fd& layer : layers) list.push_back(layer.get());
+    return list;
+  }
+
   std::vector<Fd> layers_;
-  std::vector<int> stack_;
+  LayerFiles files_;
   std::string path_;
 };
 
@@ -114,23 +118,21 @@ class PlainWorker : public Worker {
   void flatten(const std::vector<SnapshotId>& layers, SnapshotId target) override {
     flatten_stack(snapshots_.get(), cut_at_full_layer(snapshots_.get(), layers), target);
   }
-  void apply_files(SnapshotId target, const FileRequest& request) override {
+  FileResult apply_files(SnapshotId target, const FileRequest& request) override {
     // Without overlay the new layer holds everything.
     fill_workspace({target, cut_at_full_layer(snapshots_.get(), request.base)});
     const Fd root = open_layer(snapshots_.get(), target);
-    std::vector<TempDir> copies;
-    std::vector<Fd> sources;
-    std::vector<FileActionOn> actions;
-    for (const FileRequest::Action& wanted : request.actions) {
-      actions.push_back({wanted.action, -1});
-      if (wanted.source_layers.empty()) continue;
-      const Fd tree = open_source(wanted.source_layers, copies);
-      sources.push_back(open_in_root(tree.get(),
-                                     wanted.source_path.empty() ? "." : wanted.source_path,
-                                     O_RDONLY | O_DIRECTORY));
-      actions.back().source = sources.back().get();
-    }
-    apply_file_actions(root.get(), actions, true);
+    FileRequest cut = request;
+    for (FileRequest::Action& action : cut.actions)
+      action.source_layers = cut_at_full_layer(snapshots_.get(), action.source_layers);
+    std::vector<Fd> opened;
+    const std::vector<FileActionOn> actions = open_sources(snapshots_.get(), cut, opened);
+    return apply_file_actions({root.get(), {}, true, {}}, actions);
+  }
+  std::vector<Selection> select(const SelectRequest& request) override {
+    SelectRequest cut = request;
+    cut.layers = cut_at_full_layer(snapshots_.get(), request.layers);
+    return select_in_stack(snapshots_.get(), cut);
   }
   void remove(const std::vector<SnapshotId>& snapshots) override {
     remove_snapshots(snapshots_.get(), snapshots);
@@ -153,19 +155,6 @@ class PlainWorker : public Worker {
   Workspace cut(const Workspace& tree) const {
     if (tree.upper != 0 && is_full_layer(snapshots_.get(), tree.upper)) return {tree.upper, {}};
     return {tree.upper, cut_at_full_layer(snapshots_.get(), tree.layers)};
-  }
-
-  /// One layer is read where it lies, a stack needs a copy.
-  Fd open_source(const std::vector<SnapshotId>& wanted, std::vector<TempDir>& copies) {
-    const std::vector<SnapshotId> layers = cut_at_full_layer(snapshots_.get(), wanted);
-    if (layers.size() == 1) return open_layer(snapshots_.get(), layers[0]);
-    copies.push_back(TempDir::create("files", store_.root() / "tmp"));
-    Fd source = open_file(copies.back().path().string(), O_RDONLY | O_DIRECTORY);
-    const std::vector<Fd> opened = open_stack(snapshots_.get(), {0, layers});
-    std::vector<int> stack;
-    for (const Fd& layer : opened) stack.push_back(layer.get());
-    copy_layers(stack, source.get());
-    return source;
   }
 
   /// Without overlay the workspace becomes a copy of its own: once, before its first step.

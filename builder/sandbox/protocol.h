@@ -28,6 +28,7 @@ enum class Request : uint8_t {
   move,
   flatten,
   apply_files,
+  select,
   remove,
   network,  ///< makes the build's network namespace; answers with its descriptor
 };
@@ -35,6 +36,7 @@ enum class Reply : uint8_t {
   ok,
   error,        ///< an Error, coded by fields()
   terminal,     ///< exec: carries the pseudo terminal's master
+  agent,        ///< exec: index of an agent mount, carries its listening socket
   wants_lower,  ///< unpack: an empty message answers when the layers below are complete
 };
 enum class CopyCall : uint8_t { directory, file, symlink, whiteout, finish };
@@ -93,7 +95,8 @@ void fields(Coder& coder, T& v) {
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, StepMount>
 void fields(Coder& coder, T& v) {
-  coder(v.kind, v.dest, v.source, v.layers, v.files, v.mode, v.owner, v.readonly, v.size_bytes);
+  coder(v.kind, v.dest, v.source, v.name, v.seed_path, v.layers, v.files, v.data, v.mode, v.owner,
+        v.readonly, v.size_bytes);
 }
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, Workspace>
@@ -101,21 +104,28 @@ void fields(Coder& coder, T& v) {
   coder(v.upper, v.layers);
 }
 template <typename Coder, typename T>
+requires std::is_same_v<std::remove_const_t<T>, graph::Ulimit>
+void fields(Coder& coder, T& v) {
+  coder(v.name, v.soft, v.hard);
+}
+template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, ExecSpec>
 void fields(Coder& coder, T& v) {
   coder(v.root, v.workspace, v.mounts, v.argv, v.env, v.cwd, v.user, v.hostname, v.network,
-        v.security, v.extra_hosts, v.terminal, v.timeout, v.host_ca);
+        v.security, v.extra_hosts, v.terminal, v.timeout, v.ulimits, v.shm_size_bytes, v.host_ca);
 }
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, graph::FileAction>
 void fields(Coder& coder, T& v) {
-  coder(v.kind, v.source_input, v.source, v.dest, v.data, v.mode, v.owner, v.contents,
-        v.create_dest_path, v.allow_wildcard, v.allow_missing);
+  coder(v.kind, v.source_input, v.source, v.dest, v.data, v.mode, v.mode_text, v.owner,
+        v.owner_names, v.contents, v.create_dest_path, v.allow_wildcard, v.allow_empty_wildcard,
+        v.allow_missing, v.follow_links, v.unpack, v.parents, v.exclude, v.replace_existing,
+        v.timestamp_ns);
 }
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, FileRequest::Action>
 void fields(Coder& coder, T& v) {
-  coder(v.action, v.source_layers, v.source_path);
+  coder(v.action, v.source_layers, v.source_path, v.keep_origins);
 }
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, FileRequest>
@@ -123,9 +133,29 @@ void fields(Coder& coder, T& v) {
   coder(v.base, v.actions);
 }
 template <typename Coder, typename T>
+requires std::is_same_v<std::remove_const_t<T>, Digest>
+void fields(Coder& coder, T& v) {
+  for (auto& byte : v.bytes) coder(byte);
+}
+template <typename Coder, typename T>
+requires std::is_same_v<std::remove_const_t<T>, FileResult::Known>
+void fields(Coder& coder, T& v) {
+  coder(v.path, v.size, v.digest, v.origin, v.action);
+}
+template <typename Coder, typename T>
+requires std::is_same_v<std::remove_const_t<T>, FileResult>
+void fields(Coder& coder, T& v) {
+  coder(v.files, v.size_bytes, v.known);
+}
+template <typename Coder, typename T>
+requires std::is_same_v<std::remove_const_t<T>, SelectRequest>
+void fields(Coder& coder, T& v) {
+  coder(v.layers, v.path, v.actions);
+}
+template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, ExecResult>
 void fields(Coder& coder, T& v) {
-  coder(v.status.code, v.status.signal, v.timed_out, v.out_of_memory);
+  coder(v.status.code, v.status.signal, v.timed_out, v.out_of_memory, v.files, v.size_bytes);
 }
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, UnpackOptions>

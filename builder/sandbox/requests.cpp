@@ -17,6 +17,7 @@
 #include "sandbox/lower_tree.h"
 #include "sandbox/network.h"
 #include "sandbox/plain_places.h"
+#include "sandbox/source_view.h"
 #include "sandbox/step.h"
 
 namespace slipway::sandbox {
@@ -24,12 +25,6 @@ namespace {
 
 constexpr size_t fds_per_message = 200;
 constexpr size_t warnings_max = 100;  // a foreign archive may cause any number of them
-
-std::vector<int> numbers(const std::vector<Fd>& fds) {
-  std::vector<int> list;
-  for (const Fd& fd : fds) list.push_back(fd.get());
-  return list;
-}
 
 Fd take(std::vector<Fd>& fds, size_t index) {
   if (index >= fds.size()) throw Error(ExitCode::machine, "a message came without its descriptors");
@@ -80,7 +75,7 @@ void serve_copy_in(int snapshots, SnapshotId target, bool single_id, int channel
 
 void serve_read_tree(int snapshots, const Workspace& tree, const std::string& path, int channel) {
   const std::vector<Fd> layers = open_stack(snapshots, tree);
-  const std::vector<int> stack = numbers(layers);
+  LayerFiles tree_files(numbers(layers));
   send_message(channel, message(Reply::ok));
   for (;;) {
     std::string text;
@@ -91,7 +86,7 @@ void serve_read_tree(int snapshots, const Workspace& tree, const std::string& pa
     (void)reply_errors(channel, [&] {
       std::vector<Fd> files;
       for (const std::string& name : decoder.next<std::vector<std::string>>()) {
-        Fd file = open_in_layers(stack, path.empty() ? name : path + "/" + name);
+        Fd file = tree_files.open(path.empty() ? name : path + "/" + name);
         if (!file) fail(ExitCode::machine, "{} is missing in the stored tree", name);
         files.push_back(std::move(file));
       }
@@ -114,6 +109,12 @@ void serve_exec(const WorkerState& state, Decoder& payload, std::vector<Fd> fds,
 }
 
 }  // namespace
+
+std::vector<int> numbers(const std::vector<Fd>& fds) {
+  std::vector<int> list;
+  for (const Fd& fd : fds) list.push_back(fd.get());
+  return list;
+}
 
 Fd open_layer(int snapshots, SnapshotId id) {
   return open_at(snapshots, fmt::format("{}/fs", id), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -176,6 +177,36 @@ ScanResult scan_stack(int snapshots, const ScanRequest& request) {
   const std::vector<Fd> layers = open_stack(snapshots, request.tree);
   return scan_layers(numbers(layers), request.tree.upper != 0 ? 1 : static_cast<int>(layers.size()),
                      request.path, request.lower, request.previous_state);
+}
+
+std::vector<Selection> select_in_stack(int snapshots, const SelectRequest& request) {
+  const std::vector<Fd> layers = open_stack(snapshots, {0, request.layers});
+  StackView view(numbers(layers), request.path);
+  std::vector<Selection> selections;
+  for (const graph::FileAction& action : request.actions)
+    selections.push_back(select_content(view, action));
+  return selections;
+}
+
+std::vector<FileActionOn> open_sources(int snapshots, const FileRequest& request,
+                                       std::vector<Fd>& opened) {
+  std::vector<FileActionOn> actions;
+  std::map<SnapshotId, int> known;
+  for (const FileRequest::Action& wanted : request.actions) {
+    FileActionOn& on = actions.emplace_back();
+    on.action = wanted.action;
+    on.source_path = wanted.source_path;
+    on.keep_origins = wanted.keep_origins;
+    for (const SnapshotId id : wanted.source_layers) {
+      auto [layer, fresh] = known.try_emplace(id, -1);
+      if (fresh) {
+        opened.push_back(open_layer(snapshots, id));
+        layer->second = opened.back().get();
+      }
+      on.source_layers.push_back(layer->second);
+    }
+  }
+  return actions;
 }
 
 LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all) {
@@ -297,9 +328,17 @@ void serve_request(const WorkerState& state, Request request, Decoder& payload, 
     case Request::apply_files: {
       const auto target = payload.next<SnapshotId>();
       const auto wanted = payload.next<FileRequest>();
-      (void)make_layer(snapshots.get(), target);
-      apply_files_on_overlay(target, wanted, single);
-      send_message(channel, message(Reply::ok));
+      const FileResult result = apply_files_on_overlay(snapshots.get(), target, wanted, single);
+      send_message(channel, message(Reply::ok, result));
+      return;
+    }
+    case Request::select: {
+      const auto selections = select_in_stack(snapshots.get(), payload.next<SelectRequest>());
+      Encoder reply;
+      reply(Reply::ok, static_cast<uint64_t>(selections.size()));
+      for (const Selection& selection : selections)
+        reply(selection.digest, archive::serialize_tree(selection.tree));
+      send_message(channel, reply.take());
       return;
     }
     case Request::remove:

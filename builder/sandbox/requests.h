@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "sandbox/file_actions.h"
 #include "sandbox/protocol.h"
 #include "sandbox/step_root.h"
 
@@ -22,6 +23,10 @@ Fd make_layer(int snapshots, SnapshotId id);
 archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
                            const UnpackOptions& options, bool single_id);
 ScanResult scan_stack(int snapshots, const ScanRequest& request);
+std::vector<Selection> select_in_stack(int snapshots, const SelectRequest& request);
+/// A request's actions with their sources opened; `opened` keeps the descriptors.
+std::vector<FileActionOn> open_sources(int snapshots, const FileRequest& request,
+                                       std::vector<Fd>& opened);
 /// With root_owns_all every owner is 0:0 (rung none).
 LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all);
 void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target);
@@ -29,5 +34,6 @@ void move_path(int snapshots, SnapshotId from, const std::string& from_path, Sna
                const std::string& to_path);
 void remove_snapshots(int snapshots, const std::vector<SnapshotId>& ids);
 std::vector<Fd> open_stack(int snapshots, const Workspace& tree);
+std::vector<int> numbers(const std::vector<Fd>& fds);
 
 }  // namespace slipway::sandbox

@@ -2,6 +2,11 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "base/text.h"
 #include "sandbox/seccomp.h"
 
 namespace slipway::sandbox {
@@ -42,7 +47,25 @@ constexpr const char* capability_name[] = {
     "AUDIT_WRITE",
     "AUDIT_CONTROL",
     "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
 };
+constexpr const char* limit_names[] = {
+    "as",   "core",   "cpu",   "data", "fsize",  "locks",  "memlock",    "msgqueue",
+    "nice", "nofile", "nproc", "rss",  "rtprio", "rttime", "sigpending", "stack"};
+constexpr int limit_numbers[] = {RLIMIT_AS,     RLIMIT_CORE,   RLIMIT_CPU,        RLIMIT_DATA,
+                                 RLIMIT_FSIZE,  RLIMIT_LOCKS,  RLIMIT_MEMLOCK,    RLIMIT_MSGQUEUE,
+                                 RLIMIT_NICE,   RLIMIT_NOFILE, RLIMIT_NPROC,      RLIMIT_RSS,
+                                 RLIMIT_RTPRIO, RLIMIT_RTTIME, RLIMIT_SIGPENDING, RLIMIT_STACK};
+static_assert(std::size(limit_names) == std::size(limit_numbers));
+constexpr uint64_t default_shm_bytes = 64 << 20;
 
 json mount(const char* destination, const char* type, std::vector<std::string> options) {
   return {{"destination", destination}, {"type", type}, {"source", type}, {"options", options}};
@@ -55,10 +78,20 @@ json mounts(const RuntimeInput& input) {
   std::vector<std::string> pts = {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"};
   if (!input.setup.single_id) pts.push_back("gid=5");
   list.push_back(mount("/dev/pts", "devpts", pts));
-  list.push_back(
-      mount("/dev/shm", "tmpfs", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}));
+  const uint64_t shm_bytes =
+      input.spec.shm_size_bytes != 0 ? input.spec.shm_size_bytes : default_shm_bytes;
+  list.push_back(mount("/dev/shm", "tmpfs",
+                       {"nosuid", "noexec", "nodev", "mode=1777",
+                        fmt::format("size={}k", (shm_bytes + 1023) / 1024)}));
   list.push_back(mount("/dev/mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
-  if (input.mount_sys) list.push_back(mount("/sys", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
+  if (input.mount_sys) {
+    std::vector<std::string> sys = {"nosuid", "noexec", "nodev"};
+    if (input.spec.security != graph::Security::insecure) sys.push_back("ro");
+    list.push_back(mount("/sys", "sysfs", sys));
+  }
+  for (const auto& [source, place] : input.device_mounts)
+    list.push_back(
+        {{"destination", place}, {"type", "bind"}, {"source", source}, {"options", {"rbind"}}});
   return list;
 }
 
@@ -70,6 +103,31 @@ json open_files_limit() {
   return {{"type", "RLIMIT_NOFILE"},
           {"soft", std::min(soft, own.rlim_max)},
           {"hard", std::min(hard, own.rlim_max)}};
+}
+
+json limits(const ExecSpec& spec) {
+  std::map<std::string, json> list;
+  list["RLIMIT_NOFILE"] = open_files_limit();
+  list["RLIMIT_CORE"] = {{"type", "RLIMIT_CORE"}, {"soft", 0}, {"hard", 0}};
+  for (const graph::Ulimit& limit : spec.ulimits) {
+    const std::string type = limit_type(limit.name);
+    if (type.empty()) fail(ExitCode::usage, "--ulimit {}: unknown", printable(limit.name));
+    const auto value = [](int64_t given) {
+      return given < 0 ? RLIM_INFINITY : static_cast<rlim_t>(given);
+    };
+    const size_t index = static_cast<size_t>(
+        std::find(std::begin(limit_names), std::end(limit_names), limit.name) - limit_names);
+    rlimit own{};
+    if (getrlimit(static_cast<__rlimit_resource>(limit_numbers[index]), &own) == 0 &&
+        value(limit.hard) > own.rlim_max)
+      throw Error(ExitCode::machine, fmt::format("--ulimit {}={}: the limit here is {}", limit.name,
+                                                 limit.hard, own.rlim_max))
+          .set_hint("raise it for the process that starts the build");
+    list[type] = {{"type", type}, {"soft", value(limit.soft)}, {"hard", value(limit.hard)}};
+  }
+  json all = json::array();
+  for (const auto& [type, limit] : list) all.push_back(limit);
+  return all;
 }
 
 json process(const RuntimeInput& input) {
@@ -88,7 +146,9 @@ json process(const RuntimeInput& input) {
   json user = {{"uid", input.user.uid}, {"gid", input.user.gid}, {"umask", 0022}};
   // With a single id setgroups() is denied to the whole namespace.
   if (!input.setup.single_id) user["additionalGids"] = input.user.groups;
-  const std::vector<std::string> capabilities = capability_names(default_capabilities);
+  const bool insecure = spec.security == graph::Security::insecure;
+  const std::vector<std::string> capabilities =
+      capability_names(insecure ? all_capabilities : default_capabilities);
   return {{"terminal", input.terminal},
           {"user", user},
           {"args", spec.argv},
@@ -97,7 +157,7 @@ json process(const RuntimeInput& input) {
           // Inheritable and ambient stay empty (threat 17).
           {"capabilities",
            {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}},
-          {"rlimits", {open_files_limit(), {{"type", "RLIMIT_CORE"}, {"soft", 0}, {"hard", 0}}}},
+          {"rlimits", limits(spec)},
           {"noNewPrivileges", spec.security == graph::Security::no_new_privileges}};
 }
 
@@ -116,15 +176,25 @@ json runtime_config(const RuntimeInput& input) {
                  {"hostname", input.spec.hostname},
                  {"process", process(input)},
                  {"mounts", mounts(input)},
-                 {"linux",
-                  {{"namespaces", namespaces},
-                   {"maskedPaths", masked_paths()},
-                   {"readonlyPaths", readonly_paths()}}}};
+                 {"linux", {{"namespaces", namespaces}}}};
+  // X7: nothing is hidden, and no filter is in force; only the executor's caller grants this.
+  if (input.spec.security == graph::Security::insecure) return config;
+  config["linux"]["maskedPaths"] = masked_paths();
+  config["linux"]["readonlyPaths"] = readonly_paths();
   if (input.setup.is_crun)
     config["annotations"] = {{"run.oci.seccomp_bpf_data", base64(input.setup.seccomp_bpf)}};
   else
     config["linux"]["seccomp"] = json::parse(input.setup.seccomp_json);
   return config;
+}
+
+std::string limit_type(const std::string& name) {
+  if (std::find(std::begin(limit_names), std::end(limit_names), name) == std::end(limit_names))
+    return {};
+  std::string type = "RLIMIT_" + name;
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return type;
 }
 
 std::vector<std::string> capability_names(uint64_t mask) {

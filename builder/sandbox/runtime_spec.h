@@ -22,11 +22,19 @@ struct RuntimeInput {
   bool terminal = false;
   /// The runtime makes a network namespace of its own; else the caller's current one is kept.
   bool own_network = true;
+  /// Prepared source → place below the runtime's own /dev.
+  std::vector<std::pair<std::string, std::string>> device_mounts;
   /// The runtime mounts a fresh /sys; else one stands below rootfs already.
   bool mount_sys = true;
 };
 
 nlohmann::json runtime_config(const RuntimeInput& input);
+
+/// The type of a resource limit ("nofile" → "RLIMIT_NOFILE"); empty for an unknown name.
+std::string limit_type(const std::string& name);
+
+/// All capabilities there are, for Security::insecure.
+constexpr uint64_t all_capabilities = (1ULL << 41) - 1;
 
 /// Names of the set bits: "CAP_CHOWN", …
 std::vector<std::string> capability_names(uint64_t mask);

@@ -170,8 +170,11 @@ ExecResult run_step(const WorkerState& state, const ExecSpec& spec, StepIo io, i
     if (!io.network) throw std::logic_error("a step with a network came without one");
     if (setns(io.network.get(), CLONE_NEWNET) != 0) fail_errno("enter the build's network");
   }
-  const StepRoot root(state, spec);
+  StepRoot root(state, spec);
+  for (const auto& [index, listener] : root.take_agents())
+    send_message(channel, message(Reply::agent, index), {listener.get()});
   RuntimeInput input{spec, state.setup, root.user(), root.path(), root.cwd()};
+  input.device_mounts = root.device_mounts();
   input.terminal = spec.terminal;
   input.own_network = spec.network == graph::Network::none;
   input.mount_sys = root.mount_sys();
@@ -209,6 +212,7 @@ ExecResult run_step(const WorkerState& state, const ExecSpec& spec, StepIo io, i
     result.timed_out = ended == Ended::timed_out;
   }
   kill_descendants();
+  root.measure(result);
   if (ended == Ended::by_itself && !result.status.ok()) {
     const std::string errors =
         runtime_errors(read_file_if_exists(log, runtime_log_max).value_or(""));

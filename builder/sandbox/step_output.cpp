@@ -43,16 +43,15 @@ struct StepOutput::SavedMode {
   winsize size{};
 };
 
-StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : io_(io) {
+StepOutput::StepOutput(const ExecSpec& spec, const ExecIo& io) : spec_(spec), io_(io) {
   terminal_ = spec.terminal && isatty(io.stdin_fd) == 1 && isatty(io.stdout_fd) == 1;
   if (terminal_) return;
-  static const std::function<void(std::string_view)> none;
-  open_stream(out_, io.stdout_fd, spec.terminal ? none : io.on_stdout);
+  open_stream(out_, io.stdout_fd, io.on_stdout);
   if (io.one_stream && out_.write) {
     err_.write = Fd(fcntl(out_.write.get(), F_DUPFD_CLOEXEC, 0));
     if (!err_.write) fail_errno("duplicate a pipe");
   } else {
-    open_stream(err_, io.stderr_fd, spec.terminal ? none : io.on_stderr);
+    open_stream(err_, io.stderr_fd, io.on_stderr);
   }
 }
 
@@ -172,6 +171,12 @@ ExecResult StepOutput::relay(int channel, Cancel& cancel) {
     }
     if (kind == Reply::terminal && !fds.empty()) {
       start_terminal(std::move(fds.front()));
+      continue;
+    }
+    if (kind == Reply::agent && !fds.empty()) {
+      const auto index = reply.next<uint64_t>();
+      agents_.push_back(
+          std::make_unique<AgentProxy>(std::move(fds.front()), spec_.mounts.at(index).source));
       continue;
     }
     const auto result = reply.next<ExecResult>();

@@ -8,6 +8,7 @@
 
 #include "base/cancel.h"
 #include "base/fd.h"
+#include "sandbox/agent_proxy.h"
 #include "sandbox/worker.h"
 
 namespace slipway::sandbox {
@@ -51,7 +52,9 @@ class StepOutput {
   void copy_window_size();
   void stop_terminal();
 
+  const ExecSpec& spec_;
   const ExecIo& io_;
+  std::vector<std::unique_ptr<AgentProxy>> agents_;
   bool terminal_ = false;
   Stream out_, err_;
   Fd master_;

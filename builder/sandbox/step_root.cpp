@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "sandbox/host_stack.h"
 #include "sandbox/host_trust.h"
+#include "sandbox/requests.h"
 
 namespace slipway::sandbox {
 namespace {
@@ -21,11 +22,6 @@ namespace {
 /// An empty directory that is there afterwards, whatever was.
 void fresh_directory(const std::string& path, mode_t mode) {
   remove_tree(path);
-  if (mkdir(path.c_str(), 0700) != 0) fail_errno("create {}", path);
-  if (chmod(path.c_str(), mode) != 0) fail_errno("chmod {}", path);
-}
-
-void make_directory(const std::string& path, mode_t mode) {
   if (mkdir(path.c_str(), 0700) != 0) fail_errno("create {}", path);
   if (chmod(path.c_str(), mode) != 0) fail_errno("chmod {}", path);
 }
@@ -52,11 +48,16 @@ std::string shared_host_etc() {
   return etc;
 }
 
+}  // namespace
+
 bool is_below(const std::string& path, const std::string& folder) {
   return path == folder || starts_with(path, folder + "/");
 }
 
-}  // namespace
+void make_directory(const std::string& path, mode_t mode) {
+  if (mkdir(path.c_str(), 0700) != 0) fail_errno("create {}", path);
+  if (chmod(path.c_str(), mode) != 0) fail_errno("chmod {}", path);
+}
 
 std::string layer_name(SnapshotId id) {
   return fmt::format("{}/fs", id);
@@ -67,6 +68,8 @@ StepRoot::StepRoot(const WorkerState& state, const ExecSpec& spec)
   // The bundle, the runtime's state and everything thrown away lie here and go with the namespace.
   if (mount("slipway", place::step, "tmpfs", MS_NODEV | MS_NOSUID, "mode=0755") != 0)
     fail_errno("mount a tmpfs for the step");
+  if (spec_.workspace) mount_workspace();
+  prepare_mounts();
   mount_root();
   root_ = open_file(path_, O_PATH | O_DIRECTORY);
   points_ = std::make_unique<MountPoints>(root_.get());
@@ -77,17 +80,10 @@ StepRoot::StepRoot(const WorkerState& state, const ExecSpec& spec)
       fail(ExitCode::app_files, "the root filesystem's /{} is not a directory", name);
     (void)points_->prepare(name, true);
   }
-  if (spec_.workspace) mount_workspace();
-  // Parents before what lies inside them; otherwise in the order given.
-  std::vector<const StepMount*> order;
-  for (const StepMount& mount : spec_.mounts) order.push_back(&mount);
-  std::stable_sort(order.begin(), order.end(), [](const StepMount* a, const StepMount* b) {
-    return std::count(a->dest.begin(), a->dest.end(), '/') <
-           std::count(b->dest.begin(), b->dest.end(), '/');
-  });
-  for (const StepMount* mount : order) mount_step(*mount);
+  for (const Detached& mount : mounts_) place_mount(mount);
+  mounts_.clear();
   mount_network_files();
-  if (spec_.host_ca && spec_.network != graph::Network::none) mount_trust();
+  if (spec_.host_ca != HostCa::none && spec_.network != graph::Network::none) mount_trust();
   if (!mount_sys()) mount_host_sys();
   user_ = resolve_user(spec_.user, read_in_root("/etc/passwd", passwd_file_max),
                        read_in_root("/etc/group", passwd_file_max));
@@ -102,6 +98,24 @@ StepRoot::~StepRoot() {
     if (!scratch_.empty()) remove_tree(scratch_);
   } catch (const std::exception&) {
     // The store's scratch directory is swept by the next worker.
+  }
+}
+
+void StepRoot::measure(ExecResult& result) const {
+  if (spec_.root.upper == 0 || spec_.root.host) return;
+  std::vector<Fd> folders;
+  folders.push_back(open_file(layer_name(spec_.root.upper), O_RDONLY | O_DIRECTORY));
+  while (!folders.empty()) {
+    const Fd folder = std::move(folders.back());
+    folders.pop_back();
+    for (const std::string& name : list_directory(folder.get())) {
+      const auto info = stat_at(folder.get(), name);
+      if (!info) continue;
+      ++result.files;
+      if (S_ISREG(info->st_mode)) result.size_bytes += static_cast<uint64_t>(info->st_size);
+      if (S_ISDIR(info->st_mode))
+        folders.push_back(open_at(folder.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    }
   }
 }
 
@@ -132,7 +146,11 @@ void StepRoot::mount_root() {
   }
   Overlay overlay;
   for (const SnapshotId id : spec_.root.layers) overlay.lowers.push_back(layer_name(id));
+  // Below all: mount points are there without anything being written to the root.
+  overlay.lowers.push_back(stub_layer());
   if (spec_.root.upper != 0) {
+    const Fd here = open_file(".", O_RDONLY | O_DIRECTORY);
+    (void)make_layer(here.get(), spec_.root.upper);
     overlay.upper = layer_name(spec_.root.upper);
     overlay.work = fmt::format("{}/work", spec_.root.upper);
     fresh_directory(overlay.work, 0700);
@@ -143,13 +161,6 @@ void StepRoot::mount_root() {
     overlay.work = scratch + "/work";
     make_directory(overlay.upper, 0755);
     make_directory(overlay.work, 0700);
-  }
-  if (overlay.lowers.empty()) {
-    // A scratch root: nothing below the layer.
-    const Fd source = open_file(overlay.upper, O_PATH | O_DIRECTORY);
-    const Fd target = open_file(path_, O_PATH | O_DIRECTORY);
-    attach(clone_tree(source.get(), false, {.nodev = true}).get(), target.get());
-    return;
   }
   mount_overlay(overlay, path_);
 }
@@ -171,83 +182,6 @@ void StepRoot::mount_workspace() {
   overlay.work = fmt::format("{}/work", workspace.upper);
   fresh_directory(overlay.work, 0700);
   mount_overlay(overlay, target);
-}
-
-Fd StepRoot::mount_source(const StepMount& mount) {
-  const auto beneath = [&](const std::string& base) {
-    const Fd root = open_file(base, O_PATH | O_DIRECTORY);
-    std::string inside = mount.source;
-    while (starts_with(inside, "/")) inside.erase(0, 1);
-    Fd fd = try_open_beneath(root.get(), inside.empty() ? "." : inside, O_PATH);
-    if (!fd) fail_errno("mount {}: open its source {}", mount.dest, printable(mount.source));
-    return fd;
-  };
-  switch (mount.kind) {
-    case StepMount::Kind::workspace:
-      if (!spec_.workspace) fail(ExitCode::bug, "mount {}: the step has no workspace", mount.dest);
-      return beneath(std::string(place::step) + "/workspace");
-    case StepMount::Kind::layers: {
-      SLIPWAY_CHECK(!mount.layers.empty());
-      if (mount.layers.size() == 1) return beneath(layer_name(mount.layers[0]));
-      const std::string target = fmt::format("{}/layers{}", place::step, ++number_);
-      make_directory(target, 0755);
-      Overlay overlay;
-      for (const SnapshotId id : mount.layers) overlay.lowers.push_back(layer_name(id));
-      mount_overlay(overlay, target);
-      return beneath(target);
-    }
-    case StepMount::Kind::cache:
-      return beneath(place::caches);
-    case StepMount::Kind::host_path: {
-      const Fd host = open_file(place::host, O_PATH | O_DIRECTORY);
-      return open_in_root(host.get(), mount.source, O_PATH);
-    }
-    case StepMount::Kind::tmpfs:
-    case StepMount::Kind::files:
-      break;
-  }
-  throw std::logic_error("a mount without a source");
-}
-
-void StepRoot::mount_step(const StepMount& mount) {
-  for (const char* folder : {"/proc", "/dev", "/sys"})
-    if (is_below(mount.dest, folder))
-      fail(ExitCode::app_files, "mount {}: nothing can be mounted below {}", mount.dest, folder);
-  if (!starts_with(mount.dest, "/") || mount.dest == "/")
-    fail(ExitCode::app_files, "mount {}: not an absolute path inside the root",
-         printable(mount.dest));
-  try {
-    if (mount.kind == StepMount::Kind::tmpfs || mount.kind == StepMount::Kind::files) {
-      const bool files = mount.kind == StepMount::Kind::files;
-      // With a single id there is nobody else to give it to.
-      const graph::Owner owner = state_.setup.single_id ? graph::Owner{} : mount.owner;
-      const Fd tree = make_tmpfs(mount.mode, owner, mount.size_bytes,
-                                 {.nosuid = true, .nodev = true, .noexec = files});
-      for (const auto& [name, text] : mount.files) {
-        if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
-          fail(ExitCode::app_files, "file name \"{}\"", printable(name));
-        const Fd file = open_at(tree.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        write_all(file.get(), text);
-        if (fchown(file.get(), owner.uid, owner.gid) != 0) fail_errno("chown {}", name);
-      }
-      if (mount.readonly)
-        set_mount_flags(tree.get(), false, {.readonly = true, .nosuid = true, .nodev = true});
-      const Fd target = points_->prepare(mount.dest, true);
-      attach(tree.get(), target.get());
-      return;
-    }
-    const Fd source = mount_source(mount);
-    struct stat info {};
-    if (fstat(source.get(), &info) != 0) fail_errno("stat");
-    const bool readonly = mount.readonly || mount.kind == StepMount::Kind::layers ||
-                          mount.kind == StepMount::Kind::host_path;
-    const Fd tree = clone_tree(source.get(), mount.kind == StepMount::Kind::host_path,
-                               {.readonly = readonly, .nodev = true});
-    const Fd target = points_->prepare(mount.dest, S_ISDIR(info.st_mode));
-    attach(tree.get(), target.get());
-  } catch (Error& error) {
-    throw error.add_context(fmt::format("mounting {}", mount.dest));
-  }
 }
 
 void StepRoot::bind_readonly(const std::string& source, const std::string& dest) {
@@ -287,6 +221,10 @@ void StepRoot::mount_network_files() {
 
 void StepRoot::mount_trust() {
   const std::string shared = std::string(place::shared) + "/ca.crt";
+  if (spec_.host_ca == HostCa::beside) {
+    if (!state_.setup.ca_bundle.empty()) device_mounts_.emplace_back(shared, host_ca_path);
+    return;
+  }
   if (!state_.setup.ca_bundle.empty()) {
     bind_readonly(shared, step_bundle_path);
     // Other distributions' places, where the root has them.
@@ -339,7 +277,7 @@ void StepRoot::enter_cwd() {
   if (is_below(cwd_, "/dev") || is_below(cwd_, "/sys")) return;
   const graph::Owner owner =
       state_.setup.single_id ? graph::Owner{} : graph::Owner{user_.uid, user_.gid};
-  const Fd target = points_->prepare(cwd_, true, 0755, owner);
+  const Fd target = points_->prepare(cwd_, true, 0755, owner, true);
   const std::string resolved = path_of(target.get());
   cwd_ = resolved.size() > path_.size() ? resolved.substr(path_.size()) : std::string("/");
   if (is_below(cwd_, "/proc"))

@@ -20,6 +20,7 @@ constexpr const char* snapshots = "/s";  ///< the store's snapshots/; also the c
 constexpr const char* caches = "/c";     ///< the store's caches/
 constexpr const char* shared = "/r";     ///< what all steps share: host etc, CA bundle
 constexpr const char* step = "/x";       ///< a tmpfs of the step's own
+constexpr const char* stubs = ".stubs";  ///< below snapshots/, see StepRoot::stub_layer()
 }  // namespace place
 
 /// What the worker found out once and its children use.
@@ -39,13 +40,37 @@ class StepRoot {
   /// was missing (X9), never below /proc (threat 1).
   const std::string& cwd() const { return cwd_; }
   const StepUser& user() const { return user_; }
+  /// What the runtime must bind below its own /dev: prepared source → place.
+  const std::vector<std::pair<std::string, std::string>>& device_mounts() const {
+    return device_mounts_;
+  }
+  /// Listening sockets of agent mounts, by their index in the spec: for the parent to answer.
+  std::vector<std::pair<uint64_t, Fd>> take_agents() { return std::move(agents_); }
+  /// Files and bytes of the upper layer; zero without one.
+  void measure(ExecResult& result) const;
   /// False when /sys has been mounted here (host network).
   bool mount_sys() const { return spec_.network != graph::Network::host; }
 
  private:
   void mount_root();
   void mount_workspace();
-  void mount_step(const StepMount& mount);
+  /// A mount of the step's that is not in its place yet.
+  struct Detached {
+    const StepMount* mount;
+    Fd tree;
+    bool directory;
+  };
+  void prepare_mounts();
+  Detached detached(const StepMount& mount, size_t index);
+  Fd files_mount(const StepMount& mount);
+  Fd secret_mount(const StepMount& mount);
+  Fd agent_mount(const StepMount& mount, size_t index);
+  Fd layers_source(const StepMount& mount);
+  Fd cache_source(const StepMount& mount);
+  void make_cache(int caches, const StepMount& mount);
+  void place_mount(const Detached& mount);
+  graph::Owner step_owner(graph::Owner owner) const;
+  std::string stub_layer() const;
   void mount_network_files();
   void mount_trust();
   void bind_text(const std::string& name, const std::string& text, const std::string& dest,
@@ -63,8 +88,15 @@ class StepRoot {
   StepUser user_;
   Fd root_;
   std::unique_ptr<MountPoints> points_;
+  std::vector<Detached> mounts_;
+  std::vector<std::pair<std::string, std::string>> device_mounts_;
+  std::vector<std::pair<uint64_t, Fd>> agents_;
   int number_ = 0;
 };
+
+void make_directory(const std::string& path, mode_t mode);
+/// Whether a path is the folder or lies in it.
+bool is_below(const std::string& path, const std::string& folder);
 
 /// "12/fs": a layer as overlay options name it, relative to the current directory.
 std::string layer_name(SnapshotId id);

@@ -248,8 +248,21 @@ class OciWorker : public Worker {
   void flatten(const std::vector<SnapshotId>& layers, SnapshotId target) override {
     call(message(Request::flatten, layers, target));
   }
-  void apply_files(SnapshotId target, const FileRequest& wanted) override {
-    call(message(Request::apply_files, target, wanted));
+  FileResult apply_files(SnapshotId target, const FileRequest& wanted) override {
+    const Fd channel = request(message(Request::apply_files, target, wanted));
+    std::string text;
+    return read_reply(channel.get(), text).next<FileResult>();
+  }
+  std::vector<Selection> select(const SelectRequest& wanted) override {
+    const Fd channel = request(message(Request::select, wanted));
+    std::string text;
+    Decoder reply = read_reply(channel.get(), text);
+    std::vector<Selection> selections(reply.next<uint64_t>());
+    for (Selection& selection : selections) {
+      selection.digest = reply.next<Digest>();
+      selection.tree = archive::parse_tree(reply.next<std::string>());
+    }
+    return selections;
   }
   void remove(const std::vector<SnapshotId>& snapshots) override {
     call(message(Request::remove, remove_unmapped(snapshots)));

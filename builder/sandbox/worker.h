@@ -66,23 +66,30 @@ struct Root {
   bool host = false;
   /// false = writes to the root go to a layer that is thrown away (or to `upper`).
   bool readonly = false;
-  SnapshotId upper = 0;  ///< receives the changes when not 0
+  SnapshotId upper = 0;  ///< receives the changes when not 0; made when it is missing
 };
 
 struct StepMount {
   enum class Kind : uint8_t {
     workspace,  ///< `source` = path inside the workspace
-    layers,     ///< read-only tree of `layers`, `source` = path inside
-    cache,      ///< directory caches/<source>
+    layers,     ///< tree of `layers`, `source` = path inside, links followed in it; a writable one
+                ///< is a throw-away copy
+    cache,      ///< directory caches/<name>, `source` = path inside; `layers` seed a new one
     tmpfs,
-    files,      ///< a private tmpfs filled with `files` (ENV_DIR, secrets): never on disk
-    host_path,  ///< a path of the host, read-only (CA bundle)
+    files,      ///< a private tmpfs filled with `files` (ENV_DIR): never on disk
+    secret,     ///< one file, read-only, with `data`: never on disk
+    agent,      ///< socket that leads to the host's socket `source`, outside the sandbox
+    host_path,  ///< a path of the host, read-only
   } kind = Kind::tmpfs;
   std::string dest;
   std::string source;
+  std::string name;       ///< of a cache
+  std::string seed_path;  ///< plain folder inside a cache's layers
   std::vector<SnapshotId> layers;
   std::map<std::string, std::string> files;
-  uint32_t mode = 0755;  ///< of tmpfs and files' directory; files themselves get 0600
+  std::string data;
+  /// Of a tmpfs, a new cache, a secret, a socket and files' directory; files themselves get 0600.
+  uint32_t mode = 0755;
   graph::Owner owner;
   bool readonly = false;
   uint64_t size_bytes = 0;
@@ -93,6 +100,14 @@ struct Workspace {
   SnapshotId upper = 0;
   std::vector<SnapshotId> layers;
 };
+
+/// Where a step with a network finds the host's bundle of certificate authorities.
+enum class HostCa : uint8_t {
+  none,
+  in_etc,  ///< over the root's own bundle, where programs look by themselves
+  beside,  ///< at host_ca_path, which leaves no trace in the root
+};
+inline constexpr const char* host_ca_path = "/dev/host-ca.crt";
 
 /// One command, fully resolved: nothing is looked up by the executor but what stands here.
 struct ExecSpec {
@@ -109,14 +124,17 @@ struct ExecSpec {
   std::vector<std::string> extra_hosts;  ///< "name:ip"
   bool terminal = false;  ///< stdin/out/err are a terminal of the user's (--debug, run)
   std::optional<std::chrono::milliseconds> timeout;
-  /// The host's CA bundle and resolver files are provided unless network is none.
-  bool host_ca = true;
+  std::vector<graph::Ulimit> ulimits;
+  uint64_t shm_size_bytes = 0;  ///< 0 = 64 MiB
+  HostCa host_ca = HostCa::in_etc;
 };
 
 struct ExecResult {
   ExitStatus status;
   bool timed_out = false;
   bool out_of_memory = false;
+  /// What the root's upper layer holds, when there is one.
+  uint64_t files = 0, size_bytes = 0;
 };
 
 /// Where a step's output goes. Pieces arrive in the order they were written, from another thread.
@@ -219,9 +237,35 @@ struct FileRequest {
     graph::FileAction action;
     std::vector<SnapshotId> source_layers;  ///< of a copy, topmost first
     std::string source_path;                ///< folder inside them that is the copy's root
+    /// Tell which file of the source each file is a copy of.
+    bool keep_origins = false;
   };
   std::vector<SnapshotId> base;
   std::vector<Action> actions;
+};
+struct FileResult {
+  uint64_t files = 0, size_bytes = 0;  ///< of what was written, archives' content included
+  /// Regular files of the new layer of which something is known without reading them.
+  struct Known {
+    std::string path;
+    uint64_t size = 0;
+    Digest digest;       ///< of the content; unset = that of `origin`
+    std::string origin;  ///< path in the action's source, below source_path
+    size_t action = 0;
+  };
+  std::vector<Known> known;
+};
+
+/// What copies would read of one source: the part of their keys that content decides.
+struct SelectRequest {
+  std::vector<SnapshotId> layers;  ///< topmost first
+  std::string path;                ///< folder inside them that is the root
+  std::vector<graph::FileAction> actions;
+};
+/// Of one action.
+struct Selection {
+  Digest digest;
+  archive::Tree tree;  ///< all it covers, paths in the source: for --explain
 };
 
 class Worker {
@@ -252,7 +296,9 @@ class Worker {
   /// Copies (hard links where possible) the stacked layers into one layer.
   virtual void flatten(const std::vector<SnapshotId>& layers, SnapshotId target) = 0;
   /// Applies the actions into `target`; throws Error(app_files) for a copy source that is missing.
-  virtual void apply_files(SnapshotId target, const FileRequest& request) = 0;
+  virtual FileResult apply_files(SnapshotId target, const FileRequest& request) = 0;
+  /// One answer for each action, in order; throws as apply_files() does.
+  virtual std::vector<Selection> select(const SelectRequest& request) = 0;
   /// Removes snapshot directories.
   virtual void remove(const std::vector<SnapshotId>& snapshots) = 0;
 };

@@ -166,8 +166,9 @@ BuildpackRef parse_builtin(std::string_view text, const std::vector<std::string>
   const auto& official = names.detection_order;
   if (std::find(official.begin(), official.end(), text) != official.end())
     hint += fmt::format("; the published one is {}/{}", names.official_namespace, text);
-  if (const auto near = closest(text, builtins)) hint = fmt::format("did you mean '{}'?", *near);
-  hint += fmt::format("; a folder is written ./{}", printable(text));
+  hint += ". ";
+  if (const auto near = closest(text, builtins)) hint = fmt::format("did you mean '{}'? ", *near);
+  hint += fmt::format("A folder is written ./{}", printable(text));
   refuse(text, "there is no built-in buildpack of that name", hint);
 }
 

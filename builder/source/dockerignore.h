@@ -6,21 +6,23 @@
 #include <string_view>
 #include <vector>
 
-#include "base/error.h"
+#include "source/path_pattern.h"
 
 namespace slipway::source {
 
-/// Patterns in order, the last that matches decides; "!" re-includes.
+/// Patterns in order, the last that matches decides; "!" re-includes. What a pattern means is told
+/// at PathPattern; it is cleaned first, and anchored at the root (G2, G3).
 class PathPatterns {
  public:
   PathPatterns() = default;
-  /// Lines of an ignore file. Throws Error(app_files) with the position for a malformed pattern or
-  /// a lone "!".
+  /// Lines of an ignore file; '#' in the first column starts a comment. Throws Error(app_files)
+  /// with the position for a malformed pattern or a lone "!".
   static PathPatterns parse(std::string_view text, const std::string& file);
-  /// One pattern each, as --exclude gives them.
+  /// One pattern each, as --exclude gives them. Throws the same errors without a position.
   explicit PathPatterns(const std::vector<std::string>& patterns);
 
-  /// Whether the path (relative, '/'-separated, no "." or "..") is hidden; parents count (G5).
+  /// Whether the path (relative, '/'-separated, no "." or "..") is hidden; parents count (G5). The
+  /// root, "", never is.
   bool hides(std::string_view path) const;
   /// A hidden directory whose content cannot be re-included need not be walked (G6).
   bool may_skip_directory(std::string_view path) const;
@@ -29,11 +31,11 @@ class PathPatterns {
 
  private:
   struct Rule {
-    std::string pattern;
+    PathPattern pattern;
     bool negated = false;
-    bool literal = false;  ///< no wildcard
   };
-  bool matches(const Rule& rule, std::string_view path) const;
+  void add(std::string_view line);
+
   std::vector<Rule> rules_;
   bool has_exceptions_ = false;
 };

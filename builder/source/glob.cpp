@@ -2,38 +2,16 @@
 
 #include <cstdint>
 
+#include "base/utf8.h"
+
 namespace slipway::source {
 namespace {
 
-/// Decodes one UTF-8 character at `at`; a byte that starts none counts as a character of its own,
-/// far outside Unicode, so that it equals only itself.
+/// The character at `at`, which is moved past it.
 uint32_t next_char(std::string_view text, size_t& at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(at);
-  size_t length = 1;
-  uint32_t value = first;
-  if (first >= 0xf0 && first < 0xf8) {
-    length = 4;
-    value = first & 0x07U;
-  } else if (first >= 0xe0 && first < 0xf0) {
-    length = 3;
-    value = first & 0x0fU;
-  } else if (first >= 0xc2 && first < 0xe0) {
-    length = 2;
-    value = first & 0x1fU;
-  } else if (first >= 0x80) {
-    ++at;
-    return 0x80000000U | first;
-  }
-  for (size_t i = 1; i < length; ++i) {
-    if (at + i >= text.size() || (byte(at + i) & 0xc0U) != 0x80) {
-      ++at;
-      return 0x80000000U | first;
-    }
-    value = value << 6U | (byte(at + i) & 0x3fU);
-  }
-  at += length;
-  return value;
+  const Character character = character_at(text, at);
+  at += character.length;
+  return character.code;
 }
 
 /// Matches the set that starts after '[' at `at` and moves past its ']'. As in Ruby (dir.c,

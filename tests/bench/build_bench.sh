@@ -74,11 +74,11 @@ PACK
   chmod +x "$work"/app/pack/bin/*
 }
 
-build() { "$slipway" build "$work/app" -b ./pack --stack host --network none --slug "$work/app.tgz"; }
+build() { "$slipway" build "$work/app" -b "$work/app/pack" --stack host --network none --slug "$work/app.tgz"; }
 stat_all() { find "$work/app" -printf '%s %T@\n'; }
 cold() {
   number=$((number + 1))
-  SLIPWAY_HOME=$work/cold$number "$slipway" build "$work/app" -b ./pack --stack host --network none
+  SLIPWAY_HOME=$work/cold$number "$slipway" build "$work/app" -b "$work/app/pack" --stack host --network none
 }
 by_hand() {
   number=$((number + 1))

@@ -125,7 +125,7 @@ test_unreachable_buildpack_names_no_password() {
 test_named_packs_that_are_not_there() {
   new_app
   expect_exit 2 slipway build app --stack host -b "$dir/nowhere"
-  contains "$err" "the buildpack '$dir/nowhere' has neither bin/detect nor bin/compile"
+  contains "$err" "the buildpack '$dir/nowhere' is not there: $dir/nowhere does not exist"
   expect_exit 2 slipway build app --stack host -b nodesj
   contains "$err" "there is no built-in buildpack of that name"
   contains "$err" "hint: did you mean 'nodejs'?"

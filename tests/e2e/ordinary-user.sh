@@ -125,6 +125,20 @@ test_isolation_none_as_root() {
   equal "$(<left)" ""
 }
 
+# `run` on rung none: what a build of either rung made, on the machine as it is. /app must be free.
+test_run_without_isolation() {
+  need_root
+  [[ ! -e /app ]] || skip "/app is taken"
+  new_app
+  echo 'web: cat made; exit 3' >app/Procfile
+  new_pack "$dir/pack" <<<'echo "made by the pack" >"$1/made"'
+  expect_exit 0 slipway build app --app rung --stack host --network none -b "$dir/pack"
+  expect_exit 3 slipway run rung web --isolation none
+  contains "$out" "made by the pack"
+  [[ ! -e /app ]] || fail "/app was left behind"
+  [[ -d /tmp ]] || fail "/tmp is gone"
+}
+
 # What rung none wrote belongs to the caller, whom mapped ids may not read: neither rung is in the
 # other's way, and each can tidy after the other.
 test_rungs_share_a_store() {

@@ -29,4 +29,22 @@ test_an_app_opens_its_output_anew() {
   contains <(echo "$answer") $'from the app\nand its errors'
 }
 
+# A file of the caller's belongs to somebody the step is not.
+test_an_app_opens_anew_what_goes_to_a_file() {
+  make_app 'true'
+  expect_exit 0 slipway build --stack host --app anew -b "$PWD/pack" app
+  slipway run anew web >out 2>errors </dev/null || fail "run ended with $?"
+  contains out "from the app"
+  contains errors "and its errors"
+}
+
+# A file of the caller's belongs to somebody the step is not.
+test_an_app_opens_anew_what_goes_to_a_file() {
+  make_app 'true'
+  expect_exit 0 slipway build --stack host --app anew -b "$PWD/pack" app
+  slipway run anew web >out 2>errors </dev/null || fail "run ended with $?"
+  contains out "from the app"
+  contains errors "and its errors"
+}
+
 run_tests "$@"

@@ -225,6 +225,8 @@ std::string git_words(const std::string& err) {
   for (std::string line : split(err, '\n')) {
     for (const char* start : {"fatal: ", "error: ", "remote: ", "ERROR: ", "ssh: "})
       if (starts_with(line, start)) line.erase(0, std::strlen(start));
+    // Some servers end their last message with a NUL.
+    while (!line.empty() && line.back() == '\0') line.pop_back();
     const std::string_view text = trim(line);
     // What git appends to every failure of a remote.
     if (text.empty() || text == "Could not read from remote repository." ||

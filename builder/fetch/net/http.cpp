@@ -1,16 +1,15 @@
 #include "netfetch/http.h"
 
-#include <curl/curl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <thread>
 
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "fetch/url.h"
+#include "netfetch/curl.h"
 
 namespace slipway::netfetch {
 namespace {
@@ -20,75 +19,8 @@ using fetch::HttpResult;
 using fetch::Url;
 
 constexpr int redirects_max = 10;
-constexpr long connect_timeout_s = 30;
 constexpr auto retry_after_max = std::chrono::seconds(30);
 constexpr size_t header_bytes_max = 256 << 10;
-
-/// Worth another attempt.
-class Transient : public Error {
- public:
-  Transient(std::string cause, std::chrono::seconds retry_after = {})
-      : Error(ExitCode::outside, std::move(cause)), retry_after_(retry_after) {}
-  std::chrono::seconds retry_after() const { return retry_after_; }
-
- private:
-  std::chrono::seconds retry_after_;
-};
-
-struct CurlDeleter {
-  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-
-void start_curl() {
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (started != CURLE_OK) fail(ExitCode::machine, "libcurl: {}", curl_easy_strerror(started));
-}
-
-std::string status_text(long status) {
-  switch (status) {
-    case 401:
-      return "401 Unauthorized";
-    case 403:
-      return "403 Forbidden";
-    case 404:
-      return "404 Not Found";
-    case 407:
-      return "407 Proxy Authentication Required";
-    case 410:
-      return "410 Gone";
-    case 429:
-      return "429 Too Many Requests";
-    case 500:
-      return "500 Internal Server Error";
-    case 502:
-      return "502 Bad Gateway";
-    case 503:
-      return "503 Service Unavailable";
-    case 504:
-      return "504 Gateway Timeout";
-    default:
-      return std::to_string(status);
-  }
-}
-
-/// A header's value when `line` is that header.
-std::optional<std::string> header_value(std::string_view line, std::string_view name) {
-  if (line.size() <= name.size() || line[name.size()] != ':') return std::nullopt;
-  for (size_t i = 0; i < name.size(); ++i)
-    if ((line[i] | 0x20) != (name[i] | 0x20)) return std::nullopt;
-  return std::string(trim(line.substr(name.size() + 1)));
-}
-
-std::optional<uint64_t> parse_number(std::string_view text) {
-  if (text.empty() || text.size() > 19) return std::nullopt;
-  uint64_t value = 0;
-  for (const char c : text) {
-    if (c < '0' || c > '9') return std::nullopt;
-    value = value * 10 + static_cast<uint64_t>(c - '0');
-  }
-  return value;
-}
 
 class Download {
  public:
@@ -122,7 +54,7 @@ class Download {
   static size_t on_body(char* data, size_t size, size_t count, void* self);
   static size_t on_header(char* data, size_t size, size_t count, void* self);
   [[noreturn]] void refuse_status(const Url& url, long status, std::chrono::seconds retry_after);
-  [[noreturn]] void fail_transfer(const Url& url, CURLcode code, const char* words);
+  [[noreturn]] void refuse_transfer(const Url& url, CURLcode code, const char* words);
   void verify(const std::string& sha256) const;
   HttpResult copy_local(const Url& url);
 
@@ -218,41 +150,15 @@ size_t Download::on_header(char* data, size_t size, size_t count, void* self) {
   if (const auto etag = header_value(line, "etag")) answer.etag = *etag;
   if (const auto range = header_value(line, "content-range")) answer.content_range = *range;
   if (const auto after = header_value(line, "retry-after"))
-    answer.retry_after = std::min<std::chrono::seconds>(
-        std::chrono::seconds(parse_number(*after).value_or(0)), retry_after_max);
+    answer.retry_after = std::min<std::chrono::seconds>(parse_retry_after(*after), retry_after_max);
   return line.size();
 }
 
-void Download::fail_transfer(const Url& url, CURLcode code, const char* words) {
-  const std::string where = fetch::public_url(url.to_string());
+void Download::refuse_transfer(const Url& url, CURLcode code, const char* words) {
+  const std::string doing = "GET " + fetch::public_url(url.to_string());
   if (!answer_.refusal.empty())
-    throw Error(ExitCode::outside, fmt::format("GET {}: {}", where, answer_.refusal));
-  std::string cause = *words != '\0' ? words : curl_easy_strerror(code);
-  switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_OPERATION_TIMEDOUT:
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_SSL_CONNECT_ERROR: {
-      Transient error(fmt::format("GET {}: {}", where, cause));
-      error.set_hint(
-          "check the network and the proxy settings (http_proxy, https_proxy, no_proxy)");
-      throw error;
-    }
-    case CURLE_PEER_FAILED_VERIFICATION:
-      throw Error(ExitCode::outside, fmt::format("GET {}: {}", where, cause))
-          .set_hint(
-              "if a proxy of your company inspects TLS, add its CA to the system's bundle or "
-              "name it in SSL_CERT_FILE");
-    default:
-      throw Error(ExitCode::outside, fmt::format("GET {}: {}", where, cause));
-  }
+    throw Error(ExitCode::outside, fmt::format("{}: {}", doing, answer_.refusal));
+  fail_transfer(doing, code, words);
 }
 
 void Download::refuse_status(const Url& url, long status, std::chrono::seconds retry_after) {
@@ -275,37 +181,18 @@ Download::Answer Download::ask(const Url& url, bool with_credentials) {
   answer_ = {};
   ranged_ = false;
   char words[CURL_ERROR_SIZE] = "";
-  const auto set = [&](CURLoption option, auto value) {
-    const CURLcode code = curl_easy_setopt(handle.get(), option, value);
-    if (code != CURLE_OK) fail(ExitCode::machine, "libcurl: {}", curl_easy_strerror(code));
-  };
+  const auto set = [&](CURLoption option, auto value) { set_option(handle_, option, value); };
   Url bare = url;
   bare.userinfo.clear();
   const std::string address = bare.to_string();
   set(CURLOPT_ERRORBUFFER, words);
   set(CURLOPT_URL, address.c_str());
-#if LIBCURL_VERSION_NUM >= 0x075500
-  set(CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-  set(CURLOPT_PROTOCOLS, static_cast<long>(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-  set(CURLOPT_FOLLOWLOCATION, 0L);  // hops are ours: see attempt()
-  set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_USERAGENT, "slipway/" SLIPWAY_VERSION);
-  set(CURLOPT_CONNECTTIMEOUT, connect_timeout_s);
-  set(CURLOPT_LOW_SPEED_LIMIT, 1L);
-  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(request_.stall_limit.count()));
+  set_common_options(handle_, request_.stall_limit);
   set(CURLOPT_WRITEFUNCTION, &Download::on_body);
   set(CURLOPT_WRITEDATA, static_cast<void*>(this));
   set(CURLOPT_HEADERFUNCTION, &Download::on_header);
   set(CURLOPT_HEADERDATA, static_cast<void*>(this));
-  // The library, unlike the program, does not read these.
-  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
-    const char* bundle = std::getenv(name);
-    if (bundle == nullptr || *bundle == '\0') continue;
-    set(CURLOPT_CAINFO, bundle);
-    break;
-  }
+  set_trusted(handle_, trusted_certificates());
   const std::string user = url.user(), password = url.password();
   if (with_credentials) {
     set(CURLOPT_USERNAME, user.c_str());
@@ -327,7 +214,7 @@ Download::Answer Download::ask(const Url& url, bool with_credentials) {
   }
   const CURLcode code = curl_easy_perform(handle.get());
   if (code != CURLE_OK || (!answer_.decided && !decide(handle.get())))
-    fail_transfer(url, code, words);
+    refuse_transfer(url, code, words);
   if (answer_.status == 416 && ranged_) {
     restart();
     throw Transient("GET " + fetch::public_url(address) + ": the server cannot resume");

@@ -5,7 +5,7 @@
 // prove that it is still the same file. Redirects: at most 10, never from https to http, never to
 // another kind of URL, and credentials stay with the origin they were given for (threat 14).
 // Proxies come from the environment (http_proxy, https_proxy, no_proxy), the trusted CAs from
-// CURL_CA_BUNDLE or SSL_CERT_FILE, else the system's bundle.
+// SSL_CERT_FILE and CURL_CA_BUNDLE, else the system's bundle.
 #pragma once
 
 #include <functional>

@@ -1,13 +1,17 @@
 #include "netfetch/serve.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
+
+#include <mutex>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "fetch/fetcher.h"
 #include "netfetch/git_fetch.h"
 #include "netfetch/http.h"
+#include "netfetch/registry.h"
 
 namespace slipway {
 namespace netfetch {
@@ -62,12 +66,25 @@ Json error_message(const Error& error) {
             {"context", error.context()}}}};
 }
 
+/// Whole lines, from any thread. Progress that nobody reads at the moment is dropped: a reader that
+/// is busy with a blob must not hold up the others.
+void emit_line(const Json& message) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (message.contains("progress")) {
+    pollfd out{STDOUT_FILENO, POLLOUT, 0};
+    if (poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) return;
+  }
+  write_all(STDOUT_FILENO, dump_json(message) + "\n");
+}
+
 }  // namespace
 
 Json serve(const Json& request, const std::function<void(const Json&)>& emit) {
   try {
     const OnProgress on_progress = throttled(emit);
     const std::string op = request.at("op");
+    if (op.starts_with("registry_")) return serve_registry(op, request, emit);
     if (op == "http") return serve_http(request, on_progress);
     if (op == "git") return serve_git(request, on_progress);
     if (op == "git_resolve")
@@ -81,9 +98,7 @@ Json serve(const Json& request, const std::function<void(const Json&)>& emit) {
 }  // namespace netfetch
 
 int fetch::fetch_main(int argc, char**) {
-  const auto emit = [](const Json& message) {
-    write_all(STDOUT_FILENO, dump_json(message) + "\n");
-  };
+  const auto emit = netfetch::emit_line;
   // A connection or a reader that is gone is an error to report, not to die of.
   signal(SIGPIPE, SIG_IGN);
   try {

@@ -7,7 +7,8 @@
 
 namespace slipway::netfetch {
 
-/// Carries out a request. `emit` gets progress messages; the result object is returned, errors are
+/// Carries out a request. `emit` gets progress and notes, of registry requests
+/// from several threads; the result object is returned, errors are
 /// thrown. Throws Error(machine) for a request that is no request of ours.
 Json serve(const Json& request, const std::function<void(const Json& message)>& emit);
 

@@ -80,6 +80,8 @@ TEST_CASE("JSON mistakes are told with file, line and column") {
     CHECK(error.pos()->to_string() == "app.json:3:3");
     CHECK(error.code() == ExitCode::app_files);
   }
+  CHECK_THROWS_WITH(parse_json("[1e999]", "x.json"),
+                    "x.json: not valid JSON: number overflow parsing '1e999'");
   CHECK_THROWS_WITH(parse_json(std::string(300, '['), "x.json"),
                     "x.json: nested deeper than 200 levels");
 }

@@ -4,6 +4,7 @@ using namespace slipway;
 
 TEST_CASE("format_size follows the platform's transcript") {
   CHECK(format_size(0) == "0K");
+  CHECK(format_size(10) == "10 bytes");
   CHECK(format_size(35ULL << 20) == "35M");
   CHECK(format_size(363227955) == "346.4M");
   CHECK(format_size(3ULL << 30) == "3G");

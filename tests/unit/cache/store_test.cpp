@@ -37,6 +37,19 @@ class Umask {
 
 }  // namespace
 
+TEST_CASE("temporary folders: a running process's stays, a killed one's goes") {
+  const TempDir dir = TempDir::create("store-test");
+  const fs::path root = dir.path() / "store";
+  (void)Store::open(root);
+  const TempDir running = TempDir::create("git", root / "tmp");
+  make_directories(root / "tmp/git-killed/objects/read-only");
+  write_file_atomic(root / "tmp/git-killed/objects/pack", "x");
+  fs::permissions(root / "tmp/git-killed/objects", fs::perms::owner_read | fs::perms::owner_exec);
+  (void)Store::open(root);
+  CHECK(fs::exists(running.path()));
+  CHECK_FALSE(fs::exists(root / "tmp/git-killed"));
+}
+
 TEST_CASE("a new store is private whatever the umask (threat 22)") {
   const Umask umask_guard(0);
   const TempDir dir = TempDir::create("store-test");

@@ -7,7 +7,9 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cache/store.h"
+#include "sandbox/file_actions.h"
 #include "sandbox/layers.h"
+#include "sandbox/requests.h"
 #include "sandbox/worker.h"
 
 namespace slipway::tests {
@@ -75,15 +77,26 @@ class FakeWorker : public sandbox::Worker {
     for (const Fd& fd : opened) fds.push_back(fd.get());
     sandbox::flatten_layers(fds, open_layer(target).get());
   }
-  void apply_files(cache::SnapshotId, const sandbox::FileRequest&) override {
-    throw std::logic_error("not used");
+  sandbox::FileResult apply_files(cache::SnapshotId target,
+                                  const sandbox::FileRequest& request) override {
+    ++requests_applied;
+    const Fd snapshots = open_file(store_.snapshots_dir().string(), O_RDONLY | O_DIRECTORY);
+    (void)layer(target);
+    const Fd own = open_layer(target);
+    std::vector<Fd> base = sandbox::open_stack(snapshots.get(), {0, request.base}), opened;
+    const auto actions = sandbox::open_sources(snapshots.get(), request, opened);
+    return sandbox::apply_file_actions({own.get(), sandbox::numbers(base), true, {}}, actions);
+  }
+  std::vector<sandbox::Selection> select(const sandbox::SelectRequest& request) override {
+    const Fd snapshots = open_file(store_.snapshots_dir().string(), O_RDONLY | O_DIRECTORY);
+    return sandbox::select_in_stack(snapshots.get(), request);
   }
   void remove(const std::vector<cache::SnapshotId>& snapshots) override {
     for (const cache::SnapshotId id : snapshots)
       remove_tree(store_.snapshots_dir() / std::to_string(id));
   }
 
-  std::atomic<int> commands_run{0};
+  std::atomic<int> commands_run{0}, requests_applied{0};
 
  private:
   cache::Store& store_;

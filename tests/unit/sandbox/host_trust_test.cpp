@@ -155,6 +155,6 @@ TEST_CASE("host trust: a server with a private authority is trusted in a step, w
   layers.network = graph::Network::none;
   CHECK(box.shell(look, layers).out == "none\n");
   layers.network = graph::Network::host;
-  layers.host_ca = false;
+  layers.host_ca = HostCa::none;
   CHECK(box.shell(look, layers).out == "none\n");
 }

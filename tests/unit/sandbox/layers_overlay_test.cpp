@@ -24,10 +24,10 @@ void check_stack(const fs::path& base, const std::vector<fs::path>& layers, cons
   }
   for (const TreeEntry& entry : expected.entries) {
     if (entry.type != EntryType::file) continue;
-    const Fd file = open_in_layers(numbers(fds), entry.path);
+    const Fd file = LayerFiles(numbers(fds)).open(entry.path);
     must(static_cast<bool>(file), where + ": cannot open " + entry.path);
     must(hash_fd(file.get()) == entry.digest, where + ": other content in " + entry.path);
-    must(!open_in_layers(numbers(fds), entry.path + "/below"), where + ": below a file");
+    must(!LayerFiles(numbers(fds)).open(entry.path + "/below"), where + ": below a file");
   }
   for (const bool flat : {true, false}) {
     const fs::path target = base / (flat ? "flat" : "copy");

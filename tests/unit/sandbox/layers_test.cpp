@@ -253,7 +253,7 @@ TEST_CASE("a damaged or foreign scan state is refused") {
   }
 }
 
-TEST_CASE("open_in_layers opens regular files only and follows nothing") {
+TEST_CASE("LayerFiles opens regular files only and follows nothing") {
   const Layer top, bottom;
   write_file_atomic(bottom / "f", "below");
   fs::create_directory(bottom / "d");
@@ -261,15 +261,31 @@ TEST_CASE("open_in_layers opens regular files only and follows nothing") {
   fs::create_symlink("f", top / "link");
   fs::create_symlink("/etc", top / "d");
   REQUIRE(mkfifo((top / "pipe").c_str(), 0644) == 0);
-  const std::vector<int> layers = {top.dir.get(), bottom.dir.get()};
-  CHECK(read_all(open_in_layers(layers, "f").get()) == "below");
-  CHECK_FALSE(open_in_layers(layers, "d/f"));
-  CHECK_FALSE(open_in_layers(layers, "d/passwd"));
-  CHECK_FALSE(open_in_layers(layers, "absent"));
-  CHECK_THROWS_WITH(open_in_layers(layers, "link"), "open link: not a regular file");
-  CHECK_THROWS_WITH(open_in_layers(layers, "pipe"), "open pipe: not a regular file");
+  LayerFiles layers({top.dir.get(), bottom.dir.get()});
+  CHECK(read_all(layers.open("f").get()) == "below");
+  CHECK_FALSE(layers.open("d/f"));
+  CHECK_FALSE(layers.open("d/passwd"));
+  CHECK_FALSE(layers.open("absent"));
+  CHECK_THROWS_WITH(layers.open("link"), "open link: not a regular file");
+  CHECK_THROWS_WITH(layers.open("pipe"), "open pipe: not a regular file");
   for (const std::string path : {"../f", "/etc/passwd", "", "d/../f"})
-    CHECK_THROWS_AS(open_in_layers(layers, path), Error);
+    CHECK_THROWS_AS(layers.open(path), Error);
+}
+
+TEST_CASE("LayerFiles finds its way from any path to any other") {
+  const Layer top, bottom;
+  for (const char* folder : {"a", "a/b", "a/b/c", "d"}) fs::create_directory(bottom / folder);
+  fs::create_directory(top / "a");
+  for (const char* file : {"f", "a/f", "a/b/f", "a/b/c/f", "d/f"})
+    write_file_atomic(bottom / file, file);
+  write_file_atomic(top / "a/g", "top");
+  LayerFiles layers({top.dir.get(), bottom.dir.get()});
+  for (const std::string path : {"a/b/c/f", "a/f", "d/f", "a/b/f", "f", "a/b/c/f", "a/b/c/f"})
+    CHECK(read_all(layers.open(path).get()) == path);
+  CHECK_FALSE(layers.open("a/x/f"));
+  CHECK(read_all(layers.open("a/g").get()) == "top");
+  CHECK_FALSE(layers.open("d/b/f"));
+  CHECK(read_all(layers.open("a/b/f").get()) == "a/b/f");
 }
 
 TEST_CASE("move_subtree renames and makes parents like the source's") {

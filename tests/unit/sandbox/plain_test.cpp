@@ -77,7 +77,7 @@ TEST_CASE("plain: what stands at a place and is not ours is left alone") {
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::machine);
     CHECK_THAT(error.what(), Contains(name));
-    CHECK_THAT(error.hint(), Contains("rm -r"));
+    CHECK_THAT(error.hint(), Contains("move it away"));
   }
   CHECK(fs::exists(place / "mine"));
   CHECK_FALSE(fs::exists("/tmp/a" + name));

@@ -139,9 +139,11 @@ TEST_CASE("protection: mount sources and targets stay where they belong (3, 4)")
     CHECK(failure_of([&] { (void)box.shell("ls /tmp", spec); }) == ExitCode::machine);
   }
   mount.kind = StepMount::Kind::cache;
-  mount.source = "../snapshots";
-  spec.mounts = {mount};
-  CHECK(failure_of([&] { (void)box.shell("ls /tmp", spec); }) == ExitCode::machine);
+  for (const char* name : {"../snapshots", "..", "", "a/b"}) {
+    mount.name = name;
+    spec.mounts = {mount};
+    CHECK(failure_of([&] { (void)box.shell("ls /tmp", spec); }) == ExitCode::app_files);
+  }
   mount.kind = StepMount::Kind::tmpfs;
   for (const char* dest : {"/proc/self", "/dev/shm", "/sys/fs", "/", "relative", ""}) {
     mount.dest = dest;

@@ -100,10 +100,10 @@ TEST_CASE("buildpack: what must be masked is named") {
 TEST_CASE("buildpack: refusals say what to write instead") {
   CHECK(refusal("nodesj") ==
         "2 | buildpack 'nodesj': there is no built-in buildpack of that name | did you mean "
-        "'nodejs'?; a folder is written ./nodesj");
+        "'nodejs'? A folder is written ./nodesj");
   CHECK(refusal("ruby") ==
         "2 | buildpack 'ruby': there is no built-in buildpack of that name | built in are elixir, "
-        "nodejs, phoenix-static; the published one is heroku/ruby; a folder is written ./ruby");
+        "nodejs, phoenix-static; the published one is heroku/ruby. A folder is written ./ruby");
   CHECK(refusal("heroku/nodejs@1.2")
             .find("2 | buildpack 'heroku/nodejs@1.2': a published buildpack "
                   "has no version here, it is always the latest") == 0);

@@ -66,7 +66,7 @@ TEST_CASE("selection: a bad name is charged to the place that gave it") {
   const AppJson app = parse_app_json("{\n\"buildpacks\": [{\"url\": \"nodesj\"}]}");
   CHECK(error_of([&] { select_buildpacks({.app_json = &app, .builtins = builtins}); }) ==
         "4 | app.json:2:24: buildpack 'nodesj': there is no built-in buildpack of that name | did "
-        "you mean 'nodejs'?; a folder is written ./nodesj");
+        "you mean 'nodejs'? A folder is written ./nodesj");
 }
 
 TEST_CASE("selection: files of the app cannot name what lies outside it (threat 24)") {

@@ -1,0 +1,264 @@
+#!/bin/bash
+# Dockerfiles become images: the language's main paths, the cache, errors, secrets, outputs.
+# Dockerfiles stand in quoted heredocs: nothing in them is this script's to expand.
+# shellcheck disable=SC2016
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=tests/e2e/images.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/images.sh"
+
+test_stages_arguments_and_what_the_image_says() {
+  busybox_base
+  new_dir app
+  echo hello >greeting
+  cat >Dockerfile <<'EOF'
+# syntax=docker/dockerfile:1
+ARG TAG=1
+FROM base:${TAG} AS build
+ARG NAME=world
+COPY greeting /in/
+RUN echo "$(cat /in/greeting) $NAME" >/out.txt && mkdir -m 750 /data && chown 1000:1000 /data
+FROM nothere:1 AS unreachable
+RUN false
+FROM base:1
+LABEL a=1
+ENV GREETING=hi PORT=8080
+WORKDIR /srv/www
+COPY --from=build --chown=app:app /out.txt ./
+COPY --from=build /data /data/
+EXPOSE 8080
+USER app
+ENTRYPOINT ["cat"]
+CMD ["out.txt"]
+EOF
+  expect_exit 0 docker_build --build-arg NAME=there -t hello:1 --oci out
+  contains "$err" "Building app from a Dockerfile: there is a Dockerfile"
+  unpack out 1
+  equal "$(<"$root/srv/www/out.txt")" "hello there"
+  [[ ! -e $root/in ]] || fail "the build stage is in the image"
+  equal "$(config_of out '.config.User + " " + .config.WorkingDir' 1)" "app /srv/www"
+  equal "$(config_of out '.config.Entrypoint[0] + " " + .config.Cmd[0]' 1)" "cat out.txt"
+  contains <(config_of out '.config.Env[]' 1) "PORT=8080"
+  contains <(config_of out '.history[].created_by' 1) "COPY --chown=app:app /out.txt ./ # buildkit"
+  equal "$(config_of out '[.history[] | select(.empty_layer | not)] | length' 1)" \
+    "$(config_of out '.rootfs.diff_ids | length' 1)"
+}
+
+test_nothing_changed_runs_nothing_and_gives_the_same_image() {
+  busybox_base
+  new_dir app
+  echo 1 >file
+  printf 'FROM base:1\nCOPY file /\nRUN echo ran >/ran\n' >Dockerfile
+  expect_exit 0 docker_build --iidfile first --oci-archive first.tar -t x
+  expect_exit 0 docker_build --iidfile second --oci-archive second.tar -t x
+  lacks "$err" "ran for"
+  contains "$err" "RUN echo ran >/ran: cached"
+  cmp first second
+  cmp first.tar second.tar
+  # A time is no content (K7), a mode is.
+  touch -d '2020-01-01' file
+  expect_exit 0 docker_build --iidfile third
+  contains "$err" "RUN echo ran >/ran: cached"
+  chmod 600 file
+  expect_exit 0 docker_build --explain
+  lacks "$err" "COPY file /: cached"
+  contains "$err" "file file"
+}
+
+test_only_what_is_copied_counts() {
+  busybox_base
+  new_dir app
+  echo 1 >used
+  echo 1 >other
+  echo ignored >junk
+  printf 'junk\n*.log\n!keep.log\n' >.dockerignore
+  echo log >a.log && echo log >keep.log
+  printf 'FROM base:1\nCOPY used /\nRUN echo one\nCOPY . /all/\n' >Dockerfile
+  expect_exit 0 docker_build --oci out
+  unpack out
+  equal "$(cd "$root/all" && echo * .d*)" "Dockerfile keep.log other used .dockerignore"
+  echo 2 >other
+  expect_exit 0 docker_build
+  contains "$err" "RUN echo one: cached"
+  lacks "$err" "COPY . /all/: cached"
+}
+
+test_errors_of_the_file_show_the_place() {
+  new_dir app
+  printf 'FROM scratch\nCOPPY a b\n' >Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "Dockerfile:2:1:"
+  contains "$err" "COPPY a b"
+  contains "$err" "COPY"
+  printf 'FROM scratch\nCOPY missing.txt /\n' >Dockerfile
+  echo >missing.text
+  expect_exit 4 docker_build
+  contains "$err" "missing.txt"
+  contains "$err" "missing.text"
+  printf '# nothing\n' >Dockerfile
+  expect_exit 4 docker_build
+  printf 'FROM scratch AS build\n' >Dockerfile
+  expect_exit 2 docker_build --target bulid
+  contains "$err" "build"
+  rm Dockerfile
+  expect_exit 2 docker_build -f Dockerfile.prod
+  contains "$err" "there is no Dockerfile 'Dockerfile.prod'"
+}
+
+test_a_failed_run_names_its_line_and_what_it_said() {
+  busybox_base
+  new_dir app
+  printf 'FROM base:1\nRUN true\nRUN echo about to fail && \\\n    exit 3\n' >Dockerfile
+  expect_exit 1 docker_build --oci out
+  contains "$err" "error: Dockerfile:3:"
+  contains "$err" "exit 3"
+  contains "$err" "about to fail"
+  contains "$err" "--debug opens a shell"
+  [[ ! -e out ]] || fail "a failed build left an output"
+  printf 'FROM base:1\nRUN true\n' >Dockerfile
+  expect_exit 0 docker_build --oci out
+}
+
+test_secrets_reach_their_step_and_nothing_else() {
+  busybox_base
+  new_dir app
+  printf 'very-secret-value' >token
+  cat >Dockerfile <<'EOF'
+FROM base:1
+RUN --mount=type=secret,id=token,target=/run/token cat /run/token | wc -c >/length
+RUN --mount=type=secret,id=token,env=TOKEN printenv TOKEN
+RUN test ! -e /run/token && test -z "$TOKEN"
+RUN --mount=type=secret,id=absent test ! -e /run/secrets/absent
+EOF
+  printf 'token\n' >.dockerignore
+  expect_exit 0 docker_build --secret id=token,src=token --oci out --metadata-file meta.json
+  lacks "$err" very-secret-value
+  contains "$err" "[redacted]"
+  unpack out
+  equal "$(tr -d ' ' <"$root/length")" 17
+  [[ ! -e $root/run/token && ! -e $root/run/secrets ]] || fail "the mount left a trace"
+  if grep -rqa very-secret-value out meta.json "$SLIPWAY_HOME"; then fail "the secret was kept"; fi
+  printf 'FROM base:1\nRUN --mount=type=secret,id=token,required true\n' >Dockerfile
+  expect_exit '1|2|4' docker_build
+  contains "$err" token
+}
+
+test_cache_mounts_outlive_builds_and_are_no_layer() {
+  busybox_base
+  new_dir app
+  printf 'FROM base:1\nARG N\nRUN --mount=type=cache,target=/cache echo $N >>/cache/log && cp /cache/log /seen\n' >Dockerfile
+  expect_exit 0 docker_build --build-arg N=1
+  expect_exit 0 docker_build --build-arg N=2 --oci out
+  unpack out
+  equal "$(tr '\n' ' ' <"$root/seen")" "1 2 "
+  [[ ! -e $root/cache/log ]] || fail "the cache is in the image"
+}
+
+test_heredocs_and_shell() {
+  busybox_base
+  new_dir app
+  cat >Dockerfile <<'EOF'
+FROM base:1
+ARG WHO=me
+RUN <<END
+echo first >/a
+echo "$WHO" >>/a
+END
+COPY <<END /b
+for $WHO
+END
+COPY --chmod=755 <<'END' /c
+#!/bin/sh
+echo $WHO
+END
+RUN <<END
+#!/bin/sh
+echo script >/d
+END
+EOF
+  expect_exit 0 docker_build --oci out
+  unpack out
+  equal "$(tr '\n' ' ' <"$root/a")" "first me "
+  equal "$(<"$root/b")" "for me"
+  contains "$root/c" 'echo $WHO'
+  equal "$(stat -c %a "$root/c")" 755
+  equal "$(<"$root/d")" script
+}
+
+test_links_in_the_context_stay_in_it() {
+  busybox_base
+  new_dir app
+  echo outside >"$test_state/outside"
+  ln -s "$test_state/outside" leak
+  ln -s ../../../../../../etc/passwd up
+  mkdir dir && echo inside >dir/file && ln -s dir/file good
+  printf 'FROM base:1\nCOPY good /\n' >Dockerfile
+  expect_exit 0 docker_build --oci out
+  unpack out
+  equal "$(<"$root/good")" inside
+  printf 'FROM base:1\nCOPY leak /\n' >Dockerfile
+  expect_exit 4 docker_build
+  printf 'FROM base:1\nCOPY . /all/\n' >Dockerfile
+  expect_exit 0 docker_build --oci all
+  unpack all
+  [[ -L $root/all/leak ]] || fail "the link became something else"
+  if grep -rqa outside all/blobs; then fail "a file from outside is in the image"; fi
+}
+
+test_which_kind_of_build() {
+  new_dir app
+  printf 'FROM scratch\nLABEL a=b\n' >Dockerfile
+  printf 'build:\n  docker:\n    web: Dockerfile\n' >heroku.yml
+  expect_exit 0 docker_build
+  contains "$err" "from heroku.yml: there is a heroku.yml"
+  expect_exit 0 docker_build --strategy dockerfile
+  contains "$err" "from a Dockerfile: asked for with --strategy"
+  expect_exit 2 docker_build --strategy buildpack -f Dockerfile
+  contains "$err" "contradict"
+  expect_exit 2 docker_build --strategy cargo
+  expect_exit 2 docker_build -b nodejs --target x
+  printf '{"buildpacks": [{"url": "nodejs"}]}' >app.json
+  expect_exit '1|3|5|6' slipway build . --stack host --network none --progress plain
+  contains "$err" "with buildpacks: buildpacks are configured: listed in app.json"
+  contains "$err" "there is a heroku.yml too"
+  printf '{"stack": "container"}' >app.json
+  rm heroku.yml Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "Your app does not include a heroku.yml build manifest."
+}
+
+test_flags_of_docker_that_mean_nothing_here() {
+  new_dir app
+  printf 'FROM scratch\nLABEL a=b\n' >Dockerfile
+  expect_exit 2 docker_build --squash
+  contains "$err" "--squash is not taken"
+  contains "$err" "COPY --from"
+  expect_exit 2 docker_build --builder x
+  expect_exit 0 docker_build --rm --force-rm -q
+  contains "$out" sha256:
+}
+
+test_a_dockerfile_from_stdin_and_from_elsewhere() {
+  busybox_base
+  new_dir app
+  echo x >file
+  mkdir docker
+  printf 'FROM base:1\nCOPY file /\n' >docker/Other.Dockerfile
+  expect_exit 0 docker_build -f docker/Other.Dockerfile --oci one
+  printf 'FROM base:1\nCOPY file /\n' | slipway build . -f - --network none --oci two >/dev/null 2>"$test_state/err2" ||
+    fail "$(cat "$test_state/err2")"
+  unpack two
+  equal "$(<"$root/file")" x
+}
+
+test_names_become_index_entries() {
+  new_dir app
+  printf 'FROM scratch\nLABEL a=b\n' >Dockerfile
+  expect_exit 0 docker_build -t one:1 -t example.com/two:2 --oci out
+  equal "$(jq -r '.manifests | length' out/index.json)" 2
+  equal "$(jq -r '[.manifests[].digest] | unique | length' out/index.json)" 1
+  equal "$(jq -r '[.manifests[].annotations["org.opencontainers.image.ref.name"]] | sort | join(" ")' out/index.json)" "1 2"
+  expect_exit 2 docker_build -t 'Bad Name'
+}
+
+run_tests "$@"
