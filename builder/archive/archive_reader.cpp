@@ -60,15 +60,18 @@ ArchiveReader::ArchiveReader(int fd, const ReaderRules& rules)
   if (start.empty() && !rules.tar_only) fail(ExitCode::outside, "the archive is empty");
   const bool is_zip = !rules.tar_only && start.substr(0, 2) == "PK";
   locale_.emplace(is_zip);
+  if (!is_zip) decoder_ = make_decoder(input_);
   const off_t offset = lseek(fd, 0, SEEK_CUR);
-  if (is_zip && offset >= 0) {
+  const bool seeks = is_zip || (rules.seek_in_plain && !decoder_->compressed());
+  if (seeks && offset >= 0) {
+    decoder_.reset();
     // A zip's modes and links stand in its directory at the end.
     base_ = offset - static_cast<off_t>(input_.available().size());
     if (lseek(fd, base_, SEEK_SET) != base_) fail_errno("seek in the archive");
     archive_read_set_read_callback(handle_.get(), read_direct);
     archive_read_set_seek_callback(handle_.get(), seek_direct);
   } else {
-    decoder_ = make_decoder(input_);
+    if (!decoder_) decoder_ = make_decoder(input_);  // a zip from a pipe
     if (rules.ahead || rules.sha256) {
       auto ahead = std::make_unique<DecodeAhead>(std::move(decoder_), rules.sha256);
       ahead_ = ahead.get();

@@ -41,6 +41,8 @@ struct ReaderRules {
   /// Decode on a thread of its own, and hash all that was decoded. No positions then.
   bool ahead = false;
   bool sha256 = false;
+  /// What is not compressed and can be sought in: members that are not read are passed over.
+  bool seek_in_plain = false;
 };
 
 /// Registers its own address with libarchive, hence immovable. To be used by the thread that made

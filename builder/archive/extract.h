@@ -28,10 +28,10 @@ struct ExtractOptions {
   /// Of a layer: SHA-256 (hex digits) that all of the decompressed bytes must have; empty = any.
   std::string raw_sha256;
   std::optional<std::pair<uint32_t, uint32_t>> owner;  ///< all entries
-  bool keep_owner = true;  ///< chown as the archive says (needs ids); false = leave
+  bool keep_owner = true;        ///< chown as the archive says (needs ids); false = leave
   bool needs_end_marker = true;  ///< of a tar; without one it may have been cut short
-  bool devices = false;    ///< else device nodes and FIFOs are left out with a warning
-  bool digests = true;     ///< of contents, in the listing
+  bool devices = false;          ///< else device nodes and FIFOs are left out with a warning
+  bool digests = true;           ///< of contents, in the listing
   uint64_t size_max_bytes = 50ULL << 30;
   uint64_t entries_max = 5'000'000;
   /// Expanded over compressed size, once 1 GiB was written; gzip alone cannot pass 1032.

@@ -1,10 +1,14 @@
 #include "build/bases.h"
 
+#include <fcntl.h>
+
 #include "base/text.h"
 #include "build/image_trees.h"
 #include "image/import.h"
 #include "image/layers.h"
 #include "image/names.h"
+#include "oci/manifest.h"
+#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -26,9 +30,11 @@ oci::ImageConfig stack_config(const oci::Platform& platform) {
 struct Bases::Known {
   std::string reference;  ///< pinned
   oci::Platform platform;
-  image::Image image;  ///< of a stack: layers are filled by image_of()
+  /// The config is known from the start; of a stack, layers are filled by image_of(), of a
+  /// registry's image by bring().
+  image::Image image;
   std::optional<oci::Reference> registry;
-  std::optional<image::LocalSource> file;
+  std::string manifest, config;  ///< of a registry's image
   std::mutex bringing;
   std::optional<engine::ResolvedImage> brought;
 };
@@ -64,12 +70,13 @@ std::shared_ptr<Bases::Known> Bases::from_registry(const std::string& text,
   }
   known->registry->digest = kept->at("top").get<std::string>();
   known->reference = known->registry->canonical();
-  known->image = image::image_of_documents(kept->at("manifest").get<std::string>(),
-                                           kept->at("config").get<std::string>());
+  known->manifest = kept->at("manifest").get<std::string>();
+  known->config = kept->at("config").get<std::string>();
+  known->image.config = oci::parse_image_config(known->config);
   return known;
 }
 
-std::shared_ptr<Bases::Known> Bases::look_up(const std::string& reference,
+std::shared_ptr<Bases::Known> Bases::look_up(engine::Engine& engine, const std::string& reference,
                                              const oci::Platform& platform) {
   if (is_stack(reference)) {
     auto known = std::make_shared<Known>();
@@ -82,8 +89,11 @@ std::shared_ptr<Bases::Known> Bases::look_up(const std::string& reference,
     auto known = std::make_shared<Known>();
     known->reference = reference;
     known->platform = platform;
-    known->file = file;
-    known->image = image::open_local(*file, platform).image;
+    const image::Trees trees = trees_of(engine);
+    image::Imported imported =
+        image::import_local(context(engine, trees, reference), *file, platform);
+    known->image = std::move(imported.image);
+    known->brought = resolved(imported.snapshot, imported.chain_id);
     return known;
   }
   if (!pull_ && reference.find('@') == std::string::npos) {
@@ -101,18 +111,18 @@ std::shared_ptr<Bases::Known> Bases::look_up(const std::string& reference,
   return from_registry(reference, platform);
 }
 
-std::shared_ptr<Bases::Known> Bases::find(const std::string& reference,
+std::shared_ptr<Bases::Known> Bases::find(engine::Engine& engine, const std::string& reference,
                                           const oci::Platform& platform) {
   const std::string key = reference + " " + platform.to_string();
   const std::lock_guard lock(mutex_);
   if (const auto found = known_.find(key); found != known_.end()) return found->second;
-  std::shared_ptr<Known> known = look_up(reference, platform);
+  std::shared_ptr<Known> known = look_up(engine, reference, platform);
   known_[known->reference + " " + platform.to_string()] = known;
   return known_[key] = known;
 }
 
-dockerfile::Base Bases::config_of(const dockerfile::BaseRequest& request) {
-  const std::shared_ptr<Known> known = find(request.reference, request.platform);
+dockerfile::Base Bases::config_of(engine::Engine& engine, const dockerfile::BaseRequest& request) {
+  const std::shared_ptr<Known> known = find(engine, request.reference, request.platform);
   return {known->reference, known->image.config};
 }
 
@@ -127,47 +137,67 @@ void Bases::bring(engine::Engine& engine, Known& known) {
     known.brought = stacks_.resolve(engine, graph::ImageOp{known.reference, {}});
     return;
   }
-  image::ImportOptions options;
-  options.cancel = &session_.cancel;
-  const std::string shown = known.registry ? known.registry->familiar() : known.reference;
-  options.on_progress = [this, shown](uint64_t done, uint64_t total) {
-    session_.stream.emit(report::Progress{0, "unpacking " + shown, done, total, done == total});
+  // Layers of other images may be here already.
+  const auto manifest = oci::parse_document(known.manifest).manifest;
+  if (!manifest) fail(ExitCode::outside, "{} is no image", known.registry->familiar());
+  fetch::PullRequest request;
+  request.reference = *known.registry;
+  for (const oci::Descriptor& layer : manifest->layers)
+    if (!session_.store.has_blob(layer.digest.substr(7))) request.blobs.push_back(layer);
+  std::map<std::string, Fd> pulled;
+  if (!request.blobs.empty())
+    fetcher_.pull(request, [&](const oci::Descriptor& blob, Fd file) {
+      pulled[blob.digest] = std::move(file);
+    });
+  const image::Trees trees = trees_of(engine);
+  const auto open = [&](const oci::Descriptor& blob) {
+    const auto found = pulled.find(blob.digest);
+    if (found == pulled.end()) fail(ExitCode::machine, "the layer {} was not fetched", blob.digest);
+    const int copy = fcntl(found->second.get(), F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) fail_errno("duplicate a descriptor");
+    return Fd(copy);
   };
-  cache::SnapshotId top = 0;
-  if (known.file) {
-    top = image::import_local(session_.store, engine.lease(), image_trees(engine), *known.file,
-                              known.image, options);
-  } else {
-    // Layers of other images may be here already.
-    std::vector<oci::Descriptor> missing;
-    for (const image::Layer& layer : known.image.layers)
-      if (!session_.store.has_blob(layer.blob.digest.substr(7))) missing.push_back(layer.blob);
-    if (!missing.empty()) {
-      fetch::PullRequest request;
-      request.reference = *known.registry;
-      request.blobs = missing;
-      fetcher_.pull(request, [&](const oci::Descriptor& blob, Fd file) {
-        image::keep_blob(session_.store, engine.lease(), blob, std::move(file));
-      });
-    }
-    top = image::import_blobs(session_.store, engine.lease(), image_trees(engine), known.image,
-                              options);
-  }
-  std::string identity = "image";
-  for (const image::Layer& layer : known.image.layers) identity += " " + layer.diff_id;
-  known.brought = engine::ResolvedImage{
-      identity, top == 0 ? std::vector<cache::SnapshotId>{} : session_.store.chain(top)};
+  image::Imported imported = image::import_image(context(engine, trees, known.registry->familiar()),
+                                                 known.manifest, known.config, open);
+  known.image = std::move(imported.image);
+  known.brought = resolved(imported.snapshot, imported.chain_id);
+}
+
+image::Trees Bases::trees_of(engine::Engine& engine) {
+  return image_trees(
+      session_.store, [&engine]() -> sandbox::Worker& { return engine.worker(); },
+      sandbox::plan_ids(session_.store.id_base()).single_id());
+}
+
+image::ImportContext Bases::context(engine::Engine& engine, const image::Trees& trees,
+                                    const std::string& shown) {
+  report::Stream& stream = session_.stream;
+  return {session_.store,
+          engine.lease(),
+          trees,
+          session_.cancel,
+          [&stream](const std::string& text) { stream.warning(text); },
+          [&stream, shown](uint64_t done, uint64_t total) {
+            stream.emit(report::Progress{0, "unpacking " + shown, done, total, done == total});
+          }};
+}
+
+engine::ResolvedImage Bases::resolved(cache::SnapshotId top, const std::string& chain_id) const {
+  engine::ResolvedImage image;
+  image.identity = "image " + chain_id;
+  if (top != 0) image.layers = session_.store.chain(top);
+  return image;
 }
 
 engine::ResolvedImage Bases::resolve(engine::Engine& engine, const graph::ImageOp& op) {
   const std::shared_ptr<Known> known =
-      find(op.reference, oci::parse_platform(op.platform, oci::native_platform()));
+      find(engine, op.reference, oci::parse_platform(op.platform, oci::native_platform()));
   bring(engine, *known);
   return *known->brought;
 }
 
 image::Image Bases::image_of(engine::Engine& engine, const dockerfile::BaseRequest& base) {
-  const std::shared_ptr<Known> known = find(base.reference, base.platform);
+  const std::shared_ptr<Known> known = find(engine, base.reference, base.platform);
   bring(engine, *known);
   if (!is_stack(known->reference) || !known->image.layers.empty()) return known->image;
   const std::lock_guard lock(known->bringing);
@@ -185,7 +215,7 @@ image::Image Bases::image_of(engine::Engine& engine, const dockerfile::BaseReque
   image::LayerOptions options;
   options.cancel = &session_.cancel;
   known->image.layers =
-      image::write_layers(session_.store, engine.lease(), image_trees(engine), inputs, options);
+      image::write_layers(session_.store, engine.lease(), trees_of(engine), inputs, options);
   for (const image::Layer& layer : known->image.layers)
     known->image.config.diff_ids.push_back(layer.diff_id);
   return known->image;

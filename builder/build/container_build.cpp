@@ -10,6 +10,7 @@
 #include "build/image_outputs.h"
 #include "build/image_trees.h"
 #include "image/layers.h"
+#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -70,6 +71,11 @@ class ContainerBuild {
   void tell_findings(const Target& target);
   void solve(const std::vector<Target>& targets);
   [[noreturn]] void tell_failure(const Target& target, const engine::StepFailed& failed);
+  image::Trees trees() {
+    return image_trees(
+        session_.store, [this]() -> sandbox::Worker& { return engine_->worker(); },
+        sandbox::plan_ids(session_.store.id_base()).single_id());
+  }
   image::Image make_image(const Target& target);
   std::vector<BuiltImage> make_images(const std::vector<Target>& targets);
   std::string created(const cache::Result& result) const;
@@ -156,7 +162,7 @@ Target ContainerBuild::compile(const ContainerUnit& unit, const oci::Platform& p
     if (auto* done = std::get_if<dockerfile::Compiled>(&compiled))
       return {&unit, platform, std::move(*done)};
     for (const dockerfile::BaseRequest& base : std::get<dockerfile::Missing>(compiled).bases)
-      options.bases[base] = bases_.config_of(base);
+      options.bases[base] = bases_.config_of(*engine_, base);
   }
 }
 
@@ -252,8 +258,8 @@ image::Image ContainerBuild::make_image(const Target& target) {
     out().emit(report::Progress{0, "compressing", done, total, done == total});
   };
   options.on_warning = [this](const std::string& text) { out().warning(text); };
-  for (image::Layer& layer : image::write_layers(session_.store, engine_->lease(),
-                                                 image_trees(*engine_), inputs, options)) {
+  for (image::Layer& layer :
+       image::write_layers(session_.store, engine_->lease(), trees(), inputs, options)) {
     image.config.diff_ids.push_back(layer.diff_id);
     image.layers.push_back(std::move(layer));
   }

@@ -1,12 +1,17 @@
-// The sandbox's worker as image::Trees.
+// What image/ asks of the sandbox's worker: the two stand on one floor and do not know each other.
 #pragma once
 
-#include "engine/engine.h"
+#include <functional>
+
+#include "cache/store.h"
 #include "image/image.h"
+#include "sandbox/worker.h"
 
 namespace slipway::build {
 
-/// The engine must outlive it; its worker is started when something must be read.
-image::Trees image_trees(engine::Engine& engine);
+/// `worker` is called when something must really be read or written, from several threads; it and
+/// the store must outlive the answer.
+image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
+                         bool single_id);
 
 }  // namespace slipway::build

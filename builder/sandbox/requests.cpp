@@ -162,7 +162,12 @@ archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
   extract.bin_executable = options.bin_executable;
   extract.whiteouts = options.whiteouts;
   if (options.owner) extract.owner = {options.owner->uid, options.owner->gid};
-  if (single_id) extract.owner = {0, 0};
+  if (single_id) {
+    // Without a namespace an ordinary user can give files to nobody but itself.
+    extract.keep_owner = geteuid() == 0;
+    extract.owner.reset();
+    if (extract.keep_owner) extract.owner = {0, 0};
+  }
   extract.size_max_bytes = options.size_max_bytes;
   extract.entries_max = options.entries_max;
   return archive::extract(archive, layer.get(), extract);
@@ -172,27 +177,6 @@ ScanResult scan_stack(int snapshots, const ScanRequest& request) {
   const std::vector<Fd> layers = open_stack(snapshots, request.tree);
   return scan_layers(numbers(layers), request.tree.upper != 0 ? 1 : static_cast<int>(layers.size()),
                      request.path, request.lower, request.previous_state);
-}
-
-LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all) {
-  SLIPWAY_CHECK(request.own <= request.stack.size());
-  // A walk holds a descriptor a level and layer.
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-    files.rlim_cur = files.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &files);
-  }
-  // Nothing below a full layer shows.
-  const auto middle = request.stack.begin() + static_cast<ptrdiff_t>(request.own);
-  const std::vector<SnapshotId> own = cut_at_full_layer(snapshots, {request.stack.begin(), middle});
-  const std::vector<SnapshotId> rest = cut_at_full_layer(snapshots, {middle, request.stack.end()});
-  LayerDiffOptions options;
-  options.own_is_whole = !own.empty() && is_full_layer(snapshots, own.back());
-  options.root_owns_all = root_owns_all;
-  options.digests = request.digests;
-  const std::vector<Fd> own_layers = open_stack(snapshots, {0, own});
-  const std::vector<Fd> rest_layers = open_stack(snapshots, {0, rest});
-  return diff_layers(numbers(own_layers), numbers(rest_layers), request.known, options);
 }
 
 std::vector<Selection> select_in_stack(int snapshots, const SelectRequest& request) {
@@ -223,6 +207,27 @@ std::vector<FileActionOn> open_sources(int snapshots, const FileRequest& request
     }
   }
   return actions;
+}
+
+LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all) {
+  SLIPWAY_CHECK(request.own <= request.stack.size());
+  // A walk holds a descriptor a level and layer.
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+  }
+  // Nothing below a full layer shows.
+  const auto middle = request.stack.begin() + static_cast<ptrdiff_t>(request.own);
+  const std::vector<SnapshotId> own = cut_at_full_layer(snapshots, {request.stack.begin(), middle});
+  const std::vector<SnapshotId> rest = cut_at_full_layer(snapshots, {middle, request.stack.end()});
+  LayerDiffOptions options;
+  options.own_is_whole = !own.empty() && is_full_layer(snapshots, own.back());
+  options.root_owns_all = root_owns_all;
+  options.digests = request.digests;
+  const std::vector<Fd> own_layers = open_stack(snapshots, {0, own});
+  const std::vector<Fd> rest_layers = open_stack(snapshots, {0, rest});
+  return diff_layers(numbers(own_layers), numbers(rest_layers), request.known, options);
 }
 
 void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target) {

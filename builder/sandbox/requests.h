@@ -23,12 +23,12 @@ Fd make_layer(int snapshots, SnapshotId id);
 archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
                            const UnpackOptions& options, bool single_id);
 ScanResult scan_stack(int snapshots, const ScanRequest& request);
-/// With root_owns_all every owner is 0:0 (rung none).
-LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all);
 std::vector<Selection> select_in_stack(int snapshots, const SelectRequest& request);
 /// A request's actions with their sources opened; `opened` keeps the descriptors.
 std::vector<FileActionOn> open_sources(int snapshots, const FileRequest& request,
                                        std::vector<Fd>& opened);
+/// With root_owns_all every owner is 0:0 (rung none).
+LayerResult list_stack(int snapshots, const LayerRequest& request, bool root_owns_all);
 void flatten_stack(int snapshots, const std::vector<SnapshotId>& layers, SnapshotId target);
 void move_path(int snapshots, SnapshotId from, const std::string& from_path, SnapshotId to,
                const std::string& to_path);

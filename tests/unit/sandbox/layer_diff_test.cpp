@@ -358,7 +358,8 @@ void write_tar(const LayerListing& listing, const std::vector<int>& stack, int o
   archive::TarInput input{.members = &members, .codec = archive::Codec::stored};
   input.open = [&](const std::vector<std::string>& paths) {
     std::vector<Fd> files;
-    for (const std::string& path : paths) files.push_back(open_in_layers(stack, path));
+    LayerFiles reader(stack);
+    for (const std::string& path : paths) files.push_back(reader.open(path));
     return files;
   };
   archive::CompressOptions options;
