@@ -121,8 +121,10 @@ void ContainerBuild::start_engine() {
   options.jobs = request_.jobs;
   options.locals = plan_.locals;
   for (const SecretSource& secret : request_.container.secrets)
-    options.secrets[secret.id] = secret.value;
+    options.secrets[secret.id] = {secret.value, {}};
   options.ssh_agents = request_.container.ssh_agents;
+  options.allow_insecure = request_.container.allow_insecure;
+  options.allow_host_network = request_.container.allow_host_network;
   for (const ContainerUnit& unit : plan_.units)
     for (const auto& [name, shown] : unit.hidden_args) options.hidden_variables.insert(name);
   options.resolve_image = [this](engine::Engine& engine, const graph::ImageOp& image) {
