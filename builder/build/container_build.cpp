@@ -182,8 +182,7 @@ void ContainerBuild::tell_findings(const Target& target) {
 void ContainerBuild::tell_failure(const Target& target, const engine::StepFailed& failed) {
   for (const dockerfile::Step& step : target.compiled.steps) {
     if (step.node->digest() != failed.node()) continue;
-    Error error = dockerfile::error_at(target.unit->file, step.lines.first, 0,
-                                       fmt::format("{}: {}", step.title, failed.cause()));
+    Error error = dockerfile::error_at(target.unit->file, step.lines.first, 0, failed.cause());
     const std::string tail = failed.tail();
     std::string hint = error.hint();
     if (!tail.empty()) hint += "\nlast output:\n" + tail;

@@ -69,6 +69,7 @@ Context make_context(const fs::path& folder, const std::string& identity,
   Context context;
   context.directory.path = folder.string();
   context.directory.identity = identity;
+  context.directory.context = true;
   std::optional<std::string> text = own_ignore;
   std::string shown = own_shown;
   for (const char* name : {".dockerignore", ".containerignore"})

@@ -91,10 +91,8 @@ test_errors_of_the_file_show_the_place() {
   contains "$err" "COPPY a b"
   contains "$err" "COPY"
   printf 'FROM scratch\nCOPY missing.txt /\n' >Dockerfile
-  echo >missing.text
   expect_exit 4 docker_build
   contains "$err" "missing.txt"
-  contains "$err" "missing.text"
   printf '# nothing\n' >Dockerfile
   expect_exit 4 docker_build
   printf 'FROM scratch AS build\n' >Dockerfile
@@ -126,7 +124,7 @@ test_secrets_reach_their_step_and_nothing_else() {
   cat >Dockerfile <<'EOF'
 FROM base:1
 RUN --mount=type=secret,id=token,target=/run/token cat /run/token | wc -c >/length
-RUN --mount=type=secret,id=token,env=TOKEN printenv TOKEN
+RUN --mount=type=secret,id=token,env=TOKEN echo "$TOKEN"
 RUN test ! -e /run/token && test -z "$TOKEN"
 RUN --mount=type=secret,id=absent test ! -e /run/secrets/absent
 EOF
