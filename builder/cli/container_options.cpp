@@ -297,6 +297,12 @@ void ContainerFlags::apply(build::BuildRequest& request) const {
     throw Error(ExitCode::usage, fmt::format("--compression {}: unknown", printable(compression)))
         .set_hint("gzip, zstd or none");
   for (const std::string& text : outputs) apply_output(text, images);
+  if (images.load)
+    throw Error(ExitCode::usage, "loading into a running engine is not there yet")
+        .set_hint("--docker-archive FILE, then docker load -i FILE");
+  if (images.dir)
+    throw Error(ExitCode::usage, "an image's files as a folder are not there yet")
+        .set_hint("--oci DIR, then umoci unpack");
   if (images.push && images.tags.empty())
     throw Error(ExitCode::usage, "--push without a name").set_hint("name the image with -t");
 }

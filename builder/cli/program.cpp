@@ -13,7 +13,7 @@ namespace slipway::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      {"build", "build a slug from a source tree", setup_build},
+      {"build", "build a slug or images from a source tree", setup_build},
       {"detect", "say which buildpacks apply, and why", setup_detect},
       {"plan", "show the graph of a build without running it", setup_plan},
       {"run", "run a slug or an app's last build", setup_run},
@@ -94,8 +94,8 @@ std::vector<std::string> command_names() {
 
 std::string help_text() {
   std::string text =
-      "Slipway turns an app's source into a slug: it detects what the app is, runs its buildpacks\n"
-      "in a sandbox with cached dependencies, and packs the result.\n\n"
+      "Slipway turns an app's source into a slug or images: it detects what the app is, runs its\n"
+      "buildpacks or Dockerfiles in a sandbox with cached dependencies, and packs the result.\n\n"
       "usage: slipway COMMAND [OPTIONS]\n\n";
   for (const Command& command : commands())
     text += fmt::format("  {:<12} {}\n", command.name, command.help);

@@ -269,7 +269,7 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(201, b"", headers)
 
     def upload(self, repo, name, query, n):
-        def location(session): 
+        def location(session):
             where = "/v2/%s/blobs/uploads/%s?_state=a%%2Fb" % (repo, session)
             if repo == "push-moved": where = self.origin(other) + where
             if repo == "push-clear": where = "http://blobs.example" + where
