@@ -104,7 +104,7 @@ test_a_folder_of_the_command_line_starts_where_the_caller_is() {
   expect_exit 0 slipway build --stack host --network none --progress heroku -b ./pack ../app
   contains "$err" "Using buildpack: ./pack"
   expect_exit 2 slipway build --stack host -b ./mine ../app
-  contains "$err" "the app has one: -b ../app/mine"
+  contains "$err" "the app has one: -b $(dirname "$PWD")/app/mine"
   git init -q --bare repo.git
   expect_exit 2 slipway build --stack host -b "$PWD/repo.git#v1" ../app
   contains "$err" "-b file://$PWD/repo.git#v1"
