@@ -107,7 +107,7 @@ test_a_folder_of_the_command_line_starts_where_the_caller_is() {
   contains "$err" "the app has one: -b $(dirname "$PWD")/app/mine"
   git init -q --bare repo.git
   expect_exit 2 slipway build --stack host -b "$PWD/repo.git#v1" ../app
-  contains "$err" "-b file://$PWD/repo.git#v1"
+  contains "$err" "-b 'file://$PWD/repo.git#v1'"
 }
 
 # Each place names another pack; the first that is there wins, and the transcript says which.
