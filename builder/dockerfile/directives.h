@@ -11,7 +11,7 @@ namespace slipway::dockerfile {
 
 struct Zone {
   Directives directives;
-  /// Numbers of the lines that are directives: they are no comments.
+  /// So many lines at the top are directives: they are no comments.
   int lines = 0;
   int check_line = 0;
 };
@@ -19,7 +19,8 @@ struct Zone {
 /// Throws Error(app_files) for a directive given twice and for an escape character that is none.
 Zone read_directives(std::string_view text, const std::string& file);
 
-/// Whether the language a syntax directive asks for is ours; else why not, in words (P9).
+/// Why the language a syntax directive asks for is not quite the one known here; empty when it is
+/// (P9).
 std::string syntax_note(const std::string& syntax);
 
 }  // namespace slipway::dockerfile

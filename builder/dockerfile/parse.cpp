@@ -2,6 +2,8 @@
 
 #include "base/text.h"
 #include "dockerfile/directives.h"
+#include "dockerfile/lint.h"
+#include "dockerfile/shown.h"
 #include "dockerfile/statement.h"
 
 namespace slipway::dockerfile {
@@ -9,7 +11,9 @@ namespace {
 
 // A step each would be too many for any engine; it bounds what a hostile file makes us keep.
 constexpr size_t instructions_max = 100'000;
-constexpr size_t size_max_bytes = 256 << 20;
+constexpr size_t size_max_bytes = 64 << 20;
+// A file of nothing but mistakes is not told in full.
+constexpr size_t findings_max = 1'000;
 
 std::string_view trimmed(std::string_view text) {
   const Span span = trim_blanks(text, {0, text.size()});
@@ -64,8 +68,8 @@ class Reader {
     instruction.lines = line.lines;
     const Heredocs heredocs = read_heredocs(context, statement, instruction.lines.last);
     if (line.empty_continuation)
-      findings_.push_back(
-          {"NoEmptyContinuation", "Empty continuation line", *line.empty_continuation});
+      findings_.push_back({"NoEmptyContinuation", "A blank line inside a continued instruction",
+                           *line.empty_continuation});
     instruction.kind = build_instruction(context, statement, heredocs);
     instruction.keyword = context.view(split.name);
     instruction.column = line.place(split.name.begin).column;
@@ -90,7 +94,7 @@ class Reader {
       std::optional<Heredoc> body = read_body(word, lines_);
       if (!body)
         throw context.error(word.span.begin,
-                            fmt::format("the heredoc '{}' has no end", printable(word.name)),
+                            fmt::format("the heredoc '{}' has no end", shown(word.name)),
                             unterminated_hint(word, rest, line));
       heredocs.bodies.push_back(std::move(*body));
       last_line = lines_.number();
@@ -102,7 +106,7 @@ class Reader {
     if (!heredoc_problem_.empty()) return heredoc_problem_;
     if (count_ == 1 && zone_.lines == 0 && !zone_.directives.syntax.empty())
       return fmt::format("the file asks for another language, '{}'; only Dockerfiles are known",
-                         printable(zone_.directives.syntax));
+                         shown(zone_.directives.syntax));
     return {};
   }
 
@@ -139,6 +143,26 @@ std::string_view checked_text(std::string_view text, const std::string& file) {
   return text;
 }
 
+/// What the file says about checks must make sense, whoever reads it later.
+void validate_checks(const Dockerfile& file, const Zone& zone) {
+  try {
+    parse_checks(file.directives.check);
+  } catch (const Error& error) {
+    throw error_at(file, zone.check_line, 0, error.cause(), error.hint());
+  }
+}
+
+void collect_findings(Dockerfile& file, const Zone& zone) {
+  validate_checks(file, zone);
+  const std::string note = syntax_note(file.directives.syntax);
+  if (!note.empty()) file.findings.push_back({"SyntaxIgnored", note, {1, std::max(1, zone.lines)}});
+  for (Finding& finding : lint(file)) file.findings.push_back(std::move(finding));
+  std::stable_sort(
+      file.findings.begin(), file.findings.end(),
+      [](const Finding& a, const Finding& b) { return a.lines.first < b.lines.first; });
+  if (file.findings.size() > findings_max) file.findings.resize(findings_max);
+}
+
 }  // namespace
 
 Dockerfile parse(std::string_view given, const std::string& file) {
@@ -168,7 +192,10 @@ Dockerfile parse(std::string_view given, const std::string& file) {
                      "only ARG may; a stage begins with 'FROM image'");
     result.global_args.push_back(std::move(*instruction));
   }
-  if (!result.stages.empty()) return result;
+  if (!result.stages.empty()) {
+    collect_findings(result, zone);
+    return result;
+  }
   if (result.global_args.empty())
     throw place_error(text, file, {1, 1}, "the file has no instructions",
                       "it begins with 'FROM image'");
