@@ -35,7 +35,7 @@ cache::Result Engine::State::run_file(Engine& engine, const graph::NodeRef& node
   cache::Store& store = *options.store;
   sandbox::FileRequest request;
   cache::SnapshotId parent = 0;
-  if (!inputs.empty()) {
+  if (!inputs.empty() && !op.on_scratch) {
     parent = inputs[0].result.snapshot;
     request.base = chain_of(store, inputs[0].result);
   }

@@ -94,6 +94,7 @@ Fields exec_fields(const ExecOp& op) {
 Fields file_fields(const FileOp& op) {
   static constexpr const char* kinds[] = {"copy", "mkdir", "mkfile", "rm", "symlink"};
   Fields fields;
+  if (op.on_scratch) fields.emplace_back("base", "scratch");
   int number = 0;
   for (const FileAction& action : op.actions) {
     std::string owner = action.owner ? text(*action.owner) : "keep";
@@ -148,6 +149,7 @@ Fields definition_fields(const Op& op) {
                           {"subdir", git.subdir},
                           {"keep .git", text(git.keep_git_dir)},
                           {"submodules", text(git.submodules)}};
+            if (!git.checksum.empty()) fields.emplace_back("checksum", git.checksum);
             add_placement(fields, git.prefix, git.owner, git.executable_bin);
             return fields;
           },

@@ -53,6 +53,9 @@ struct GitOp {
   std::string url;  ///< credentials in it are no part of the definition (threat 15)
   std::string ref;  ///< branch, tag or commit; empty = the remote's HEAD
   std::string subdir;
+  /// Commit hash, or the beginning of one, that the ref must lead to (ADD --checksum); may be
+  /// empty.
+  std::string checksum;
   bool keep_git_dir = false;
   bool submodules = true;
   std::string prefix;  ///< extensions, as LocalOp
@@ -119,7 +122,7 @@ struct Ulimit {
   int64_t soft = 0, hard = 0;
 };
 
-/// A command. Input 0 with a mount at "/" is the root.
+/// A command. The mount at "/" is the root: input 0, or -1 for an empty one.
 struct ExecOp {
   std::vector<std::string> argv;
   std::vector<std::pair<std::string, std::string>> env;  ///< order matters
@@ -185,6 +188,9 @@ struct FileAction {
 };
 struct FileOp {
   std::vector<FileAction> actions;
+  /// The actions work on an empty tree; all inputs are sources of copies. Without actions and
+  /// inputs it is the empty tree itself.
+  bool on_scratch = false;
 };
 
 /// Stacks the layers of its inputs without running anything.

@@ -34,9 +34,11 @@ struct Descriptor {
   std::string media_type;
   std::string digest;  ///< "sha256:<hex>", checked
   uint64_t size_bytes = 0;
-  std::optional<Platform> platform;
+  std::optional<Platform> platform;  ///< of an index's entry; parts that are not given are empty
   Annotations annotations;
   std::vector<std::string> urls;
+  std::string artifact_type;
+  std::string data;  ///< the content in base64, for small things (M14); not checked, not decoded
 };
 
 struct Manifest {
@@ -44,6 +46,8 @@ struct Manifest {
   Descriptor config;
   std::vector<Descriptor> layers;
   Annotations annotations;
+  std::string artifact_type;
+  std::optional<Descriptor> subject;  ///< the manifest this one is about (M14, N5)
 };
 
 struct Index {
@@ -54,21 +58,32 @@ struct Index {
 
 bool is_index_type(std::string_view type);
 bool is_manifest_type(std::string_view type);
+/// A config with which a container can be started, OCI's or Docker's: other artifacts have others.
+bool is_image_config_type(std::string_view type);
 
-/// A document that is both an index and a manifest, or whose own mediaType contradicts
-/// `expected_type` (empty = none), is refused (threat 19); so are more than 1,000 entries, sizes
-/// that are negative and digests that are none. Throws Error(outside).
+/// Bytes of a manifest or index; a longer one is refused (threat 21).
+inline constexpr uint64_t document_bytes_max = 4 << 20;
+
+/// A document that is both an index and a manifest, that says a thing twice, or whose own mediaType
+/// contradicts its form or `expected_type` (empty = none), is refused (threat 19); so are more than
+/// 1,000 entries, sizes that are negative and digests that are none. Docker's schema 1 is named in
+/// the refusal. Throws Error(outside).
 struct Document {
   std::optional<Manifest> manifest;
   std::optional<Index> index;  ///< exactly one of the two
 };
 Document parse_document(std::string_view json, std::string_view expected_type = {});
 
+/// With two spaces of indent, as BuildKit writes them (M7). Docker's types know no annotations but
+/// an entry's own platform: they are left out (M8).
 std::string serialize_manifest(const Manifest& manifest);
 std::string serialize_index(const Index& index);
 
-/// The best entry for the platform (N1); attestations ("unknown/unknown") are passed over. nullptr
-/// when none fits.
+/// The best entry for the platform (N1); attestations ("unknown/unknown") are passed over. An entry
+/// without a platform is taken when no entry names one. nullptr when none fits.
 const Descriptor* pick_platform(const Index& index, const Platform& wanted);
+/// The platforms an index offers, for messages: "linux/amd64, linux/arm64"; empty when it names
+/// none.
+std::string platforms_text(const Index& index);
 
 }  // namespace slipway::oci

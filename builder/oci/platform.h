@@ -14,6 +14,8 @@ struct Platform {
   bool operator==(const Platform&) const = default;
   /// "linux/arm64", "linux/arm/v7": BUILDPLATFORM's form, without the OS version.
   std::string to_string() const;
+  /// "windows(10.0.17763)/amd64": TARGETPLATFORM's form, with the OS version if there is one.
+  std::string to_full_string() const;
 };
 
 /// The platform this program was compiled for.

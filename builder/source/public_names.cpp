@@ -65,8 +65,14 @@ std::optional<RegistryName> PublicNames::registry_name(std::string_view url) con
 PublicNames PublicNames::parse(std::string_view json, const std::string& file) {
   const Json value = parse_json(json, file, static_cast<int>(ExitCode::machine));
   try {
-    return {value.at("registry"), value.at("registry_shapes"), value.at("official_namespace"),
-            value.at("official_shapes"), value.at("detection_order")};
+    const Json& images = value.at("image_registry");
+    return {value.at("registry"),
+            value.at("registry_shapes"),
+            value.at("official_namespace"),
+            value.at("official_shapes"),
+            value.at("detection_order"),
+            {images.at("domain"), images.at("aliases"), images.at("namespace"), images.at("host"),
+             images.at("credentials_key"), images.at("token_hosts")}};
   } catch (const Json::exception& problem) {
     fail(ExitCode::machine, "{}: {}", file, problem.what());
   }

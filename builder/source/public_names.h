@@ -1,6 +1,6 @@
 // Names that belong to others: where the buildpack registry lives, how its URLs look, in which
-// order the platform tries its buildpacks. They stand in one data file, public_names.json, which
-// the build embeds (SRC-5, SRC-13).
+// order the platform tries its buildpacks, which image registry a short name means. They stand in
+// one data file, public_names.json, which the build embeds (SRC-5, SRC-13).
 #pragma once
 
 #include <optional>
@@ -15,12 +15,23 @@ struct RegistryName {
   std::string text() const { return ns + "/" + name; }
 };
 
+/// The registry an image name without a domain means (dockerfile.md F4, N7).
+struct ImageRegistry {
+  std::string domain;                    ///< as it stands in references
+  std::vector<std::string> aliases;      ///< other spellings of the domain
+  std::string ns;                        ///< of names with one part
+  std::string host;                      ///< where it is reached
+  std::string credentials_key;           ///< what credentials for it are filed under
+  std::vector<std::string> token_hosts;  ///< may be sent its users' credentials
+};
+
 struct PublicNames {
   std::string registry;                      ///< URL with {ns} and {name}
   std::vector<std::string> registry_shapes;  ///< URLs that mean a registry name
   std::string official_namespace;
   std::vector<std::string> official_shapes;  ///< URLs with {name} in the official namespace
   std::vector<std::string> detection_order;  ///< SRC-13
+  ImageRegistry images;
 
   /// Download address of the latest published version (SRC-5).
   std::string registry_url(const RegistryName& name) const;
