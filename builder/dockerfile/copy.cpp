@@ -83,7 +83,7 @@ void StageCompiler::copy(const StageItem& item, const Copy& copy) {
   if (!copying.checksum.empty() && copy.sources.size() + copy.heredocs.size() != 1)
     throw item.site.error(*copy.checksum, "--checksum is for a single source",
                           "write an ADD for each source");
-  const std::string text = title(item, item.instruction->text);
+  const std::string text = title(item, item.instruction->text, state_.scope);
   for (const Word& source : copy.sources) copy_source(copying, source, text);
   for (const Heredoc& heredoc : copy.heredocs) copy_heredoc(copying, heredoc);
   copying.told += " " + dest.shown + " # buildkit";

@@ -110,9 +110,9 @@ Zone read_directives(std::string_view text, const std::string& file) {
   for (const Directive& directive : read_zone(text, "#", true)) {
     if (directive.name == "syntax" && zone.directives.syntax.empty())
       zone.directives.syntax = directive.value;
-    if (directive.name == "check" && zone.check_line == 0) {
+    if (directive.name == "check" && zone.directives.check_line == 0) {
       zone.directives.check = directive.value;
-      zone.check_line = directive.place.line;
+      zone.directives.check_line = directive.place.line;
     }
   }
   if (zone.directives.syntax.empty())

@@ -143,17 +143,7 @@ std::string_view checked_text(std::string_view text, const std::string& file) {
   return text;
 }
 
-/// What the file says about checks must make sense, whoever reads it later.
-void validate_checks(const Dockerfile& file, const Zone& zone) {
-  try {
-    parse_checks(file.directives.check);
-  } catch (const Error& error) {
-    throw error_at(file, zone.check_line, 0, error.cause(), error.hint());
-  }
-}
-
 void collect_findings(Dockerfile& file, const Zone& zone) {
-  validate_checks(file, zone);
   const std::string note = syntax_note(file.directives.syntax);
   if (!note.empty()) file.findings.push_back({"SyntaxIgnored", note, {1, std::max(1, zone.lines)}});
   for (Finding& finding : lint(file)) file.findings.push_back(std::move(finding));

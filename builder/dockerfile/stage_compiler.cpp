@@ -23,6 +23,14 @@ std::string step_number(size_t step, size_t total) {
   return fmt::format("{:>{}}/{}", step, std::to_string(total).size(), total);
 }
 
+// Variables have their values, URLs no credentials.
+std::string title_text(const std::string& text, char escape, const Scope& scope) {
+  std::vector<std::string> words = split(expand_title(text, escape, scope), ' ');
+  for (std::string& word : words)
+    if (word.find("://") != std::string::npos) word = shown_url(word);
+  return join(words, " ");
+}
+
 bool without_cache(const Options& options, const std::string& stage) {
   if (options.no_cache) return true;
   return std::any_of(options.no_cache_stages.begin(), options.no_cache_stages.end(),
@@ -130,27 +138,24 @@ void StageCompiler::start_from_image(const StageItem& from, const BaseRequest& r
     job_.find(plan_.site, "InvalidBaseImagePlatform",
               fmt::format("{} is an image for {}, not for {}", printable(plan_.image.shown),
                           offered.to_full_string(), state_.platform.to_full_string()));
-  const std::string text = title(from, "FROM " + base.reference);
+  const std::string text = title(from, "FROM " + base.reference, state_.scope);
   state_.root =
       build_.image_node(request, base, state_.platform, describe(from, text), plan_.site.lines);
 }
 
-std::string StageCompiler::title(const StageItem& item, const std::string& text) {
-  if (steps_total_ == 0) return title_text(text);
+std::string StageCompiler::title(const StageItem& item, const std::string& text,
+                                 const Scope& scope) {
+  const std::string& keyword = item.instruction->keyword;
+  std::string told = text;
+  if (told.starts_with(keyword)) told.replace(0, keyword.size(), upper_case(keyword));
+  told = title_text(told, job_.escape(), scope);
+  if (steps_total_ == 0) return told;
   std::string prefix = "[";
   if (job_.options.several_platforms) prefix += state_.platform.to_full_string() + " ";
   if (job_.file.stages.size() > 1) prefix += plan_.label() + " ";
   prefix += step_number(++step_, steps_total_) + "] ";
   if (!item.site.trigger.empty()) prefix += "ONBUILD ";
-  return prefix + title_text(text);
-}
-
-// Variables have their values, URLs no credentials.
-std::string StageCompiler::title_text(const std::string& text) const {
-  std::vector<std::string> words = split(expand_title(text, job_.escape(), state_.scope), ' ');
-  for (std::string& word : words)
-    if (word.find("://") != std::string::npos) word = shown_url(word);
-  return join(words, " ");
+  return prefix + told;
 }
 
 graph::Description StageCompiler::describe(const StageItem& item, std::string text) const {

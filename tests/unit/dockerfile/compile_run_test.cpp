@@ -228,6 +228,8 @@ TEST_CASE("R8, V26: secrets as files, variables or both") {
   CHECK(result.secrets == std::set<std::string>{"tok"});
   CHECK(history(result).back() == "RUN /bin/sh -c x # buildkit");
   CHECK(env(exec(result.root)) == "PATH=/base/bin");
+  CHECK(titles(compiled(from + "ENV K=old\nRUN --mount=type=secret,id=tok,env=K echo $K '$K'\n"))
+            .back() == "[2/2] RUN --mount=type=secret,id=tok,env=K echo **** '$K'");
   CHECK(mount_refusal("type=secret").find("the secret is not named") != std::string::npos);
   CHECK(mount_refusal("type=secret,id=a,source=b").find("named twice") != std::string::npos);
   CHECK(mount_refusal("type=secret,id=a,from=b").find("'from' is not for mounts of type secret") !=

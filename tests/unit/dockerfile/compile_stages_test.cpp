@@ -265,7 +265,7 @@ TEST_CASE("S7: titles count the base and the steps, numbers are padded") {
   Given given;
   given.options.several_platforms = true;
   given.options.platform = oci::parse_platform("linux/arm64", {});
-  CHECK(titles(given.compile("FROM a\nRUN echo \\\n  two\n")).at(1) ==
+  CHECK(titles(given.compile("from a\nrun echo \\\n  two\n")).at(1) ==
         "[linux/arm64 2/2] RUN echo   two");
   CHECK(given.compile("FROM a\nRUN x\n").root->description().file == "Dockerfile:2");
 }
