@@ -1,3 +1,5 @@
+#include <csignal>
+
 #include "netfetch/credentials.h"
 
 #include <cstdlib>
@@ -12,6 +14,9 @@ using namespace slipway::netfetch;
 using Catch::Matchers::Contains;
 
 namespace {
+
+// As slipway-fetch does: a helper may end without reading what it is told.
+[[maybe_unused]] const auto before = std::signal(SIGPIPE, SIG_IGN);
 
 const source::ImageRegistry& hub() {
   return source::public_names().images;

@@ -293,7 +293,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(204)
         size = int(self.headers.get("Content-Length", 0))
         if self.command == "PUT" and size > 0 and repo == "push-chunked":
-            self.close_connection = True
+            self.read_body()
             return self.reply(413, b"too large", [], "text/plain")
         key = repo + self.command
         with lock: count = seen[key] = seen.get(key, 0) + 1
