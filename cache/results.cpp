@@ -78,6 +78,14 @@ std::optional<Result> Store::find_result(const Digest& key, Lease& lease) {
   return result;
 }
 
+std::optional<Json> Store::peek_result(const Digest& key) const {
+  const Session index(*state_);
+  Query row = index->query(
+      "SELECT r.extra FROM result_keys k JOIN results r ON r.id = k.result WHERE k.key = ?", key);
+  if (!row.next()) return std::nullopt;
+  return row.json(0);
+}
+
 void Store::put_result(const std::vector<Digest>& keys, const Result& result,
                        const std::string& scope, const Ledger& ledger) {
   SLIPWAY_CHECK(!keys.empty());

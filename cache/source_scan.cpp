@@ -243,7 +243,8 @@ Matched match(WalkedSource& source, const StatCache* cache) {
   const size_t count = cache != nullptr ? cache->size() : 0;
   for (size_t i = 0; i < source.entries.size(); ++i) {
     TreeEntry& entry = source.entries[i];
-    if (entry.type != EntryType::file) continue;
+    // A socket stands for an empty file: there is nothing to read.
+    if (entry.type != EntryType::file || entry.digest) continue;
     bool known = false;
     for (; place < count; ++place) {
       const StatRecord record = cache->at(place);

@@ -23,6 +23,8 @@ struct ScanOptions {
   /// Modes are normalised to 0644/0755 (+ links 0777) like git does, so that an umask does not
   /// change the result.
   bool normalise_modes = true;
+  /// Sockets are listed as empty files instead of being left out (dockerfile.md C10).
+  bool sockets_as_files = false;
 };
 
 struct ScannedSource {

@@ -328,6 +328,11 @@ void Walker::add(Folder& folder, int directory, const std::string& prefix,
       entry.link = read_link(directory, prefix + name, name, info.stx_size);
       break;
     default:
+      if (options_.sockets_as_files && S_ISSOCK(info.stx_mode)) {
+        entry.type = EntryType::file;
+        entry.digest = hash_bytes("");
+        break;
+      }
       folder.warnings.push_back(
           fmt::format("{}: {}, left out", printable(prefix + name), special_kind(info.stx_mode)));
       return;

@@ -243,6 +243,9 @@ class Store {
   /// Touches the last-use time; everything the result names is put under the lease. Empty when
   /// missing or when part of it (the layer, a parent, their directories, a listing) is gone.
   std::optional<Result> find_result(const Digest& key, Lease& lease);
+  /// The `extra` of the result a key leads to, whatever became of the rest of it: neither touched
+  /// nor protected.
+  std::optional<Json> peek_result(const Digest& key) const;
   /// Stores under one or more keys (definition key, content key) with the ledger of `scope`.
   void put_result(const std::vector<Digest>& keys, const Result& result, const std::string& scope,
                   const Ledger& ledger);

@@ -126,6 +126,7 @@ Plan make_plan(const Session& session, const BuildRequest& request) {
   options.config = request.config;
   options.app_id = plan.app_id;
   options.no_cache = request.no_cache;
+  options.allow_host_network = request.network == graph::Network::host;
   options.jobs = request.jobs;
   stack::Stacks* stacks = plan.stacks.get();
   options.resolve_image = [stacks](engine::Engine& engine, const graph::ImageOp& image) {

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <charconv>
 #include <thread>
 
 #include "base/text.h"
@@ -7,8 +8,6 @@
 #include "sandbox/ids.h"
 
 namespace slipway::engine {
-namespace {
-
 using graph::NodeRef;
 
 bool is_source(const graph::Node& node) {
@@ -17,13 +16,27 @@ bool is_source(const graph::Node& node) {
          std::holds_alternative<graph::GitOp>(node.op()) ||
          std::holds_alternative<graph::HttpOp>(node.op());
 }
-
-const char* isolation_name(sandbox::Isolation isolation) {
-  static constexpr const char* names[] = {"oci", "chroot", "none"};
-  return names[static_cast<int>(isolation)];
+bool is_local(const graph::Node& node) {
+  return std::holds_alternative<graph::LocalOp>(node.op());
 }
 
-}  // namespace
+std::string tree_path(const cache::Result& result) {
+  return result.extra.value("path", std::string());
+}
+std::vector<cache::SnapshotId> layers_of(const cache::Store& store, const cache::Result& result) {
+  return result.snapshot == 0 ? std::vector<cache::SnapshotId>{} : store.chain(result.snapshot);
+}
+
+std::optional<SourcePos> node_position(const graph::Node& node) {
+  const std::string& text = node.description().file;
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return std::nullopt;
+  SourcePos pos;
+  pos.file = text.substr(0, colon);
+  const char* end = text.data() + text.size();
+  if (std::from_chars(text.data() + colon + 1, end, pos.line).ptr != end) return std::nullopt;
+  return pos;
+}
 
 int workspace_input(const graph::Node& node) {
   if (std::holds_alternative<graph::SealOp>(node.op())) return 0;
@@ -75,6 +88,7 @@ void Engine::set_on_failed_step(
   state_->options.on_failed_step = std::move(call);
 }
 Digest Engine::content(const NodeRef& local) {
+  state_->collect_needs(local);
   return state_->identity(*this, local)->content;
 }
 cache::Lease& Engine::lease() {
@@ -106,13 +120,21 @@ bool Engine::worker_started() const {
 }
 
 Solved Engine::solve(const NodeRef& node) {
+  state_->collect_needs(node);
   return state_->solve(*this, node);
 }
+std::vector<Solved> Engine::solve(const std::vector<NodeRef>& nodes) {
+  // All of them, so that a directory is read once.
+  for (const NodeRef& node : nodes) state_->collect_needs(node);
+  return state_->solve_all(*this, nodes, true);
+}
 std::optional<Solved> Engine::lookup(const NodeRef& node) {
-  return state_->look_up(*this, node);
+  state_->collect_needs(node);
+  return state_->look_up(*this, node, false);
 }
 Digest Engine::key(const NodeRef& node) {
-  return state_->key(*this, node);
+  state_->collect_needs(node);
+  return state_->key(*this, node)->key;
 }
 
 sandbox::Workspace Engine::stack_of(const cache::Result& result) const {
@@ -128,7 +150,7 @@ void Engine::sweep() {
   state_->options.store->removed(stale);
 }
 
-// --- keys ---
+// --- looking up ---
 
 std::shared_ptr<const SourceIdentity> Engine::State::identity(Engine& engine, const NodeRef& node) {
   std::promise<std::shared_ptr<const SourceIdentity>> promise;
@@ -151,10 +173,9 @@ std::shared_ptr<const SourceIdentity> Engine::State::identity(Engine& engine, co
   return future.get();
 }
 
-Digest Engine::State::key(Engine& engine, const NodeRef& root) {
-  // Sources first and side by side: each may ask the network or read a large directory.
+// Side by side: each may ask the network or read a large directory.
+void Engine::State::resolve_sources(Engine& engine, const std::vector<NodeRef>& order) {
   std::vector<std::future<void>> resolving;
-  const std::vector<NodeRef> order = graph::topological_order(root);
   for (const NodeRef& node : order) {
     if (!is_source(*node)) continue;
     {
@@ -162,49 +183,62 @@ Digest Engine::State::key(Engine& engine, const NodeRef& root) {
       if (identities.contains(node->digest())) continue;
     }
     resolving.push_back(
-        std::async(std::launch::async, [&, node] { (void)identity(engine, node); }));
+        std::async(std::launch::async, [this, &engine, node] { (void)identity(engine, node); }));
   }
   for (std::future<void>& one : resolving) one.wait();
   for (std::future<void>& one : resolving) one.get();
-
-  for (const NodeRef& node : order) {
-    {
-      const std::lock_guard lock(memo_mutex);
-      if (keys.contains(node->digest())) continue;
-    }
-    KeyBuilder builder("op 1");
-    builder.add("op", node->kind());
-    for (const auto& [name, value] : graph::definition_fields(node->op())) builder.add(name, value);
-    if (is_source(*node)) builder.add("identity", identity(engine, node)->text);
-    for (const NodeRef& input : node->inputs()) {
-      const std::lock_guard lock(memo_mutex);
-      builder.add("input", keys.at(input->digest()));
-    }
-    if (const auto* exec = std::get_if<graph::ExecOp>(&node->op())) {
-      builder.add("isolation", isolation_name(options.isolation));
-      for (const std::string& name : exec->config_names)
-        builder.add("config " + name,
-                    keyed_digest(options.store->secret_key(), options.config.at(name)));
-    }
-    // Owners cannot be kept with one id: what is built then is not what others build.
-    if (single_id) builder.add("ids", "single");
-    const std::lock_guard lock(memo_mutex);
-    keys.emplace(node->digest(), builder.finish());
-  }
-  const std::lock_guard lock(memo_mutex);
-  return keys.at(root->digest());
 }
 
-std::optional<Solved> Engine::State::look_up(Engine& engine, const NodeRef& node) {
-  const Digest own_key = key(engine, node);
-  const bool fresh = node->description().ignore_cache || (options.no_cache && !is_source(*node));
-  if (fresh) return std::nullopt;
+std::optional<Solved> Engine::State::look_up(Engine& engine, const NodeRef& node,
+                                             bool inputs_solved) {
+  const Digest own_key = key(engine, node)->key;
+  // Something below that is to run anew must not be hidden by a result that stands on its old one.
+  const bool anew = inputs_solved ? is_renewed(*node) : is_fresh(node);
+  if (anew) return std::nullopt;
   auto result = options.store->find_result(own_key, lease);
   if (!result) return std::nullopt;
   return Solved{std::move(*result), true, own_key};
 }
 
+bool Engine::State::is_renewed(const graph::Node& node) const {
+  return node.description().ignore_cache || (options.no_cache && !is_source(node));
+}
+
+// What stands on the node knows it by this key from now on.
+void Engine::State::settle(const NodeRef& node, const Solved& known) {
+  if (is_source(*node)) return;
+  const std::string first = known.result.extra.value("key", std::string());
+  const std::lock_guard lock(memo_mutex);
+  found_by[node->digest()] = first.empty() ? known.key : Digest::from_hex(first);
+}
+
+Solved Engine::State::hit(const NodeRef& node, Solved found) {
+  ++cached;
+  settle(node, found);
+  if (is_source(*node) || is_silent(*node)) return found;
+  std::string note;
+  if (const std::string id = changed_secret(*node, found.result); !id.empty())
+    note = fmt::format("the value of the secret '{}' has changed since", id);
+  options.stream->emit(report::StepFinished{
+      ++next_step, node_title(*node), report::StepFinished::Outcome::cached, {}, note, {}});
+  return found;
+}
+
 // --- solving ---
+
+std::vector<Solved> Engine::State::solve_all(Engine& engine, const std::vector<NodeRef>& nodes,
+                                             bool parallel) {
+  // The last one in this thread: a chain with side inputs then needs a thread for each of those.
+  std::vector<std::future<Solved>> waiting;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    waiting.push_back(
+        std::async(parallel && i + 1 < nodes.size() ? std::launch::async : std::launch::deferred,
+                   [this, &engine, node = nodes[i]] { return solve(engine, node); }));
+  for (auto one = waiting.rbegin(); one != waiting.rend(); ++one) one->wait();
+  std::vector<Solved> results;
+  for (std::future<Solved>& one : waiting) results.push_back(one.get());
+  return results;
+}
 
 Solved Engine::State::solve(Engine& engine, const NodeRef& node) {
   std::promise<Solved> promise;
@@ -224,27 +258,14 @@ Solved Engine::State::solve(Engine& engine, const NodeRef& node) {
     // looked up by their seal.
     const bool in_workspace = workspace_root(node) != nullptr;
     std::optional<Solved> known;
-    if (!in_workspace) known = look_up(engine, node);
+    if (!in_workspace) known = look_up(engine, node, false);
     if (known) {
-      ++cached;
-      if (!is_source(*node))
-        options.stream->emit(report::StepFinished{
-            ++next_step, node_title(*node), report::StepFinished::Outcome::cached, {}, {}, {}});
-      promise.set_value(std::move(*known));
+      promise.set_value(hit(node, std::move(*known)));
       return future.get();
     }
-    // Inputs side by side; a shared one is solved once.
-    std::vector<std::future<Solved>> waiting;
-    const auto& inputs = node->inputs();
     const bool parallel = !std::holds_alternative<graph::SealOp>(node->op());
-    for (size_t i = 0; i < inputs.size(); ++i)
-      waiting.push_back(
-          std::async(parallel && inputs.size() > 1 ? std::launch::async : std::launch::deferred,
-                     [this, &engine, input = inputs[i]] { return solve(engine, input); }));
-    for (std::future<Solved>& one : waiting) one.wait();
-    std::vector<Solved> solved_inputs;
-    for (std::future<Solved>& one : waiting) solved_inputs.push_back(one.get());
-    promise.set_value(run(engine, node, std::move(solved_inputs)));
+    std::vector<Solved> inputs = solve_all(engine, node->inputs(), parallel);
+    promise.set_value(run(engine, node, std::move(inputs)));
   } catch (...) {
     promise.set_exception(std::current_exception());
   }
@@ -253,109 +274,107 @@ Solved Engine::State::solve(Engine& engine, const NodeRef& node) {
 
 Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solved> inputs) {
   options.cancel->check();
-  const Digest own_key = key(engine, node);
   if (std::holds_alternative<graph::WorkspaceOp>(node->op())) {
     // Nothing exists yet; it is made when the first step needs it.
-    return Solved{{}, false, own_key};
+    return Solved{{}, false, key(engine, node)->key};
   }
   const bool in_workspace = workspace_root(node) != nullptr;
+  if (!in_workspace && !is_source(*node)) {
+    // An input may have been found by its content.
+    const std::lock_guard lock(memo_mutex);
+    keys.erase(node->digest());
+  }
+  const std::shared_ptr<const NodeKey> own = key(engine, node);
 
   // The same work in another process: wait for it, then take its result.
   std::optional<cache::Lock> lock;
+  std::vector<Digest> names{own->key};
+  std::shared_ptr<const NodeKey> described = own;
   if (!in_workspace) {
-    lock.emplace(options.store->lock("op-" + own_key.hex(), options.cancel));
-    if (auto known = look_up(engine, node)) {
-      ++cached;
-      return std::move(*known);
+    lock.emplace(options.store->lock("op-" + own->key.hex(), options.cancel));
+    if (auto known = look_up(engine, node, true)) return hit(node, std::move(*known));
+    if (own->has_content) {
+      described = content_key(engine, node, inputs);
+      names.insert(names.begin(), described->key);
+      auto known =
+          is_renewed(*node) ? std::nullopt : options.store->find_result(described->key, lease);
+      if (known) {
+        // From now on the definition alone leads to it.
+        options.store->put_result({own->key}, *known, scope(node),
+                                  ledger(engine, node, *described));
+        return hit(node, {std::move(*known), true, own->key});
+      }
     }
   }
 
   const report::StepId step = ++next_step;
   const std::string title = node_title(*node);
+  const bool silent = is_silent(*node);
   const auto started = std::chrono::steady_clock::now();
-  const auto elapsed = [&] {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
-                                                                 started);
-  };
-  const cache::Ledger now = ledger(engine, node);
+  const cache::Ledger now = ledger(engine, node, *described);
   const std::string why =
       explain_miss(*options.store, options.store->last_ledger(scope(node)), now);
-  options.stream->emit(report::StepStarted{step, title});
+  const auto finished = [&](report::StepFinished::Outcome outcome, const std::string& error) {
+    if (silent) return;
+    options.stream->emit(report::StepFinished{step, title, outcome,
+                                              std::chrono::duration_cast<std::chrono::milliseconds>(
+                                                  std::chrono::steady_clock::now() - started),
+                                              why, error});
+  };
+  if (!silent) options.stream->emit(report::StepStarted{step, title});
   ++ran;
-  cache::Result result;
+  Solved result{{}, false, own->key};
   try {
-    const auto* image = std::get_if<graph::ImageOp>(&node->op());
-    if (image != nullptr)
-      result = run_image(*identity(engine, node));
-    else if (const auto* local = std::get_if<graph::LocalOp>(&node->op()))
-      result = run_local(engine, *local, *identity(engine, node));
-    else if (const auto* git = std::get_if<graph::GitOp>(&node->op()))
-      result = run_git(engine, *git, *identity(engine, node));
-    else if (const auto* http = std::get_if<graph::HttpOp>(&node->op()))
-      result = run_http(engine, *http);
-    else if (std::holds_alternative<graph::ExecOp>(node->op()))
-      result = run_exec(engine, node, inputs, step);
-    else if (std::holds_alternative<graph::FileOp>(node->op()))
-      result = run_file(engine, node, inputs);
-    else if (std::holds_alternative<graph::MergeOp>(node->op()))
-      result = run_merge(engine, inputs);
-    else if (std::holds_alternative<graph::DiffOp>(node->op()))
-      result = run_diff(engine, inputs);
-    else
-      result = run_seal(engine, node);
+    result.result = execute(engine, node, inputs, *described, step);
   } catch (const Interrupted&) {
-    options.stream->emit(report::StepFinished{step, title, report::StepFinished::Outcome::canceled,
-                                              elapsed(), why, "interrupted"});
+    finished(report::StepFinished::Outcome::canceled, "interrupted");
+    throw;
+  } catch (Error& error) {
+    if (error.code() == ExitCode::app_files && !error.pos())
+      if (const auto pos = node_position(*node)) error.set_pos(*pos);
+    finished(report::StepFinished::Outcome::failed, error.what());
     throw;
   } catch (const std::exception& error) {
-    options.stream->emit(report::StepFinished{step, title, report::StepFinished::Outcome::failed,
-                                              elapsed(), why, error.what()});
+    finished(report::StepFinished::Outcome::failed, error.what());
     throw;
   }
-  options.store->put_result({own_key}, result, scope(node), now);
-  options.stream->emit(
-      report::StepFinished{step, title, report::StepFinished::Outcome::ran, elapsed(), why, {}});
-  return Solved{std::move(result), false, own_key};
+  // A command that ran anew has a result of its own: what stood on the last one runs again.
+  const bool anew = is_renewed(*node) && std::holds_alternative<graph::ExecOp>(node->op());
+  const Digest first =
+      anew ? KeyBuilder("run").add("key", names[0]).add("run", random_bytes(16)).finish()
+           : names[0];
+  result.result.extra["key"] = first.hex();
+  if (const auto secrets = secret_hashes(*node); !secrets.empty())
+    result.result.extra["secrets"] = secrets;
+  options.store->put_result(names, result.result, scope(node), now);
+  settle(node, result);
+  finished(report::StepFinished::Outcome::ran, {});
+  return result;
 }
 
-// --- ledgers ---
-
-std::string Engine::State::scope(const NodeRef& node) const {
-  return options.app_id + "/" + node_title(*node);
+cache::Result Engine::State::execute(Engine& engine, const NodeRef& node,
+                                     const std::vector<Solved>& inputs, const NodeKey& key,
+                                     report::StepId step) {
+  if (std::holds_alternative<graph::ImageOp>(node->op()))
+    return run_image(engine, *identity(engine, node));
+  if (const auto* local = std::get_if<graph::LocalOp>(&node->op()))
+    return run_local(engine, *local, *identity(engine, node));
+  if (const auto* git = std::get_if<graph::GitOp>(&node->op()))
+    return run_git(engine, *git, *identity(engine, node));
+  if (const auto* http = std::get_if<graph::HttpOp>(&node->op()))
+    return run_http(engine, *http, *identity(engine, node));
+  if (std::holds_alternative<graph::ExecOp>(node->op()))
+    return run_exec(engine, node, inputs, step);
+  if (std::holds_alternative<graph::FileOp>(node->op())) return run_file(engine, node, inputs, key);
+  if (std::holds_alternative<graph::MergeOp>(node->op())) return run_merge(engine, inputs);
+  if (std::holds_alternative<graph::DiffOp>(node->op())) return run_diff(engine, inputs);
+  return run_seal(engine, node);
 }
 
-cache::Ledger Engine::State::ledger(Engine& engine, const NodeRef& node) {
-  cache::Ledger ledger;
-  const auto add_source = [&](const NodeRef& source) {
-    const auto known = identity(engine, source);
-    const std::string label = node_title(*source);
-    const auto* local = std::get_if<graph::LocalOp>(&source->op());
-    if (known->scan)
-      ledger.trees.emplace_back(local->name == "source" ? "file" : local->name + " file",
-                                options.store->put_tree(known->scan->tree));
-    ledger.items.push_back({label, known->text});
-  };
-  if (is_source(*node)) {
-    for (const auto& [name, value] : graph::definition_fields(node->op()))
-      ledger.items.push_back({name, value});
-    add_source(node);
-    return ledger;
-  }
-  // A step's inputs down to the roots: an earlier step's own fields stand in its own record.
-  for (const NodeRef& input : graph::topological_order(node))
-    if (is_source(*input)) add_source(input);
-  for (const auto& [name, value] : graph::definition_fields(node->op()))
-    ledger.items.push_back({name, value});
-  if (const auto* exec = std::get_if<graph::ExecOp>(&node->op()))
-    for (const std::string& name : exec->config_names)
-      ledger.items.push_back(
-          {"config var " + name,
-           keyed_digest(options.store->secret_key(), options.config.at(name)).hex()});
-  for (const NodeRef& input : node->inputs())
-    if (!is_source(*input))
-      ledger.items.push_back({"result of " + node_title(*input), key(engine, input).hex()});
-  ledger.items.push_back({"isolation", isolation_name(options.isolation)});
-  return ledger;
+// A merge is the second half of a COPY --link, which has told its title already.
+bool Engine::State::is_silent(const graph::Node& node) const {
+  return std::holds_alternative<graph::MergeOp>(node.op()) && node.inputs().size() > 1 &&
+         node_title(*node.inputs()[1]) == node_title(node);
 }
 
 void Engine::State::say_once(const std::string& line) {

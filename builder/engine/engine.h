@@ -2,11 +2,16 @@
 // anything runs, then from content; what is missing runs, in parallel, each once: equal nodes of a
 // build share a result, equal keys of several processes wait for one another.
 //
-// Keys. A node's definition key covers its definition and its inputs' definition keys; the roots
-// are resolved first: an image to its digest, a directory to its content, a git ref to its commit,
-// a URL to its checksum. A content key replaces the inputs' keys by the digests of their content.
+// Keys (dockerfile.md §7). A node's definition key covers its definition and its inputs' keys; the
+// roots are resolved first: an image to its layers, a git ref to its commit, a URL to its checksum.
+// Of a user's directory a copy's or mount's key has only the digest of what it reads there, so that
+// other files do not matter. Where a copy or mount reads another step's result, a content key has
+// that digest too; it is found once the step is solved. A result is stored under both. What stands
+// on a result takes over the key it was found by first, so that equal content joins the branches
+// again. The root of an Exec is known by its key alone, never by content (K5).
 // In an Exec's key also: config values (keyed hash), isolation, and whether only one id is mapped.
-// Not in it: what a CACHE_DIR holds, time limits, proxy and trust variables (DESIGN, "The graph").
+// Not in it: what a CACHE_DIR or cache mount holds, secrets' values, time limits, proxy and trust
+// variables, addresses of extra hosts.
 //
 // A workspace (buildpack pipeline) is one mutable mount that its steps share; it is not rebuilt
 // step by step: when the sealed result misses, the driver runs all steps in order, as the platform
@@ -26,6 +31,7 @@
 #include "graph/op.h"
 #include "report/event.h"
 #include "sandbox/worker.h"
+#include "source/dockerignore.h"
 
 namespace slipway::engine {
 
@@ -38,6 +44,17 @@ struct LocalDir {
   /// Stable name of the directory; a private copy of a fetched source changes its path. Empty =
   /// the path.
   std::string identity;
+  /// A build context: modes count as they are, sockets become empty files (dockerfile.md K7, C10).
+  bool context = false;
+  /// The context's ignore file. A folder that it hides is there only for what it does not hide
+  /// (G6).
+  source::PathPatterns patterns;
+};
+
+/// A secret's value, or the file that has it, read when a step first asks for it.
+struct Secret {
+  std::optional<std::string> value;
+  std::string file;
 };
 
 /// What an image reference stands for here.
@@ -45,6 +62,11 @@ struct ResolvedImage {
   std::string identity;                   ///< goes into keys: "host debian-12 …", a digest
   std::vector<cache::SnapshotId> layers;  ///< topmost first; empty for the host stack
   bool host = false;
+  /// Digest of the layers alone (chain id). When set it goes into keys instead of the identity, so
+  /// that a new tag or config of the same layers changes nothing (K2).
+  std::string chain;
+  /// Gives the layers when a step needs them: what is answered from the cache unpacks nothing.
+  std::function<std::vector<cache::SnapshotId>(Engine&)> unpack;
 };
 
 struct Options {
@@ -57,6 +79,15 @@ struct Options {
   std::map<std::string, LocalDir> locals;
   /// Config vars: values for ExecOp::config_names.
   std::map<std::string, std::string> config;
+  /// By the ids that mounts name.
+  std::map<std::string, Secret> secrets;
+  std::map<std::string, std::string> ssh_agents;  ///< sockets
+  /// A secret's value is part of the keys of the steps that get it (a keyed hash).
+  bool secrets_in_keys = false;
+  /// What a step may have only when the caller grants it (threat 6).
+  bool allow_insecure = false, allow_host_network = false;
+  /// RUN steps get the host's certificate authorities, beside the root.
+  bool host_ca = false;
   /// Scope of ledgers: the app's id.
   std::string app_id;
   bool no_cache = false;
@@ -85,6 +116,10 @@ class StepFailed : public Error {
   std::string tail_;
 };
 
+/// What a result's `extra` holds for other folders:
+///   "path"   folder inside the snapshots that is the tree's root (Local, Git, Http)
+///   "known"  digest of a listing (in `trees` too) of files in the result's own layer whose content
+///            digests are known: what writes the layer need not read them
 struct Solved {
   cache::Result result;
   bool cached = false;
@@ -102,6 +137,9 @@ class Engine {
 
   /// Solves the node and what it needs. Throws StepFailed, Interrupted or what a source threw.
   Solved solve(const graph::NodeRef& node);
+  /// The same for several, side by side; what they share is done once. In the order given. When one
+  /// fails, the others are let finish what they began.
+  std::vector<Solved> solve(const std::vector<graph::NodeRef>& nodes);
   /// Looks the node up without running anything but the resolution of its sources; empty on a miss.
   std::optional<Solved> lookup(const graph::NodeRef& node);
   /// The node's definition key (resolves its sources).
@@ -128,7 +166,7 @@ class Engine {
   /// Steps that start from now on end by then at the latest.
   void set_deadline(std::chrono::steady_clock::time_point deadline);
   void set_on_failed_step(std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> call);
-  /// Content digest of a LocalOp's directory.
+  /// Content digest of a LocalOp's directory, all of it.
   Digest content(const graph::NodeRef& local);
   /// Steps that ran and that were cached so far.
   int steps_ran() const;

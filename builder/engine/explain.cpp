@@ -55,15 +55,17 @@ std::string explain_miss(const cache::Store& store, const std::optional<cache::L
       if (old_label != label || old_digest == digest) continue;
       try {
         const std::string difference =
-            first_tree_difference(label, store.read_tree(old_digest), store.read_tree(digest));
+            first_tree_difference(label.substr(0, label.find('\n')), store.read_tree(old_digest),
+                                  store.read_tree(digest));
         if (!difference.empty()) return difference;
       } catch (const Error&) {
-        return label + " changed (its earlier listing is gone)";
+        return label.substr(0, label.find('\n')) + " changed (its earlier listing is gone)";
       }
     }
   }
-  std::map<std::string, std::string> old_items;
-  for (const cache::LedgerItem& item : before->items) old_items[item.name] = item.value;
+  // Names may repeat: the first is compared with the first.
+  std::multimap<std::string, std::string> old_items;
+  for (const cache::LedgerItem& item : before->items) old_items.emplace(item.name, item.value);
   for (const cache::LedgerItem& item : now.items) {
     const auto found = old_items.find(item.name);
     if (found == old_items.end())

@@ -65,6 +65,7 @@ HttpResult Fetcher::http(const HttpRequest& request) const {
                         {"retries", request.retries},
                         {"retry_delay_ms", request.retry_delay.count()},
                         {"stall_limit_s", request.stall_limit.count()},
+                        {"known_etag", request.known_etag},
                         {"output", body.get()}};
   const Json result = Call(*this).run(message, {body.get()});
   HttpResult answer;
@@ -72,6 +73,8 @@ HttpResult Fetcher::http(const HttpRequest& request) const {
   answer.size_bytes = field<uint64_t>(result, "size_bytes");
   answer.final_url = field<std::string>(result, "final_url");
   answer.etag = field<std::string>(result, "etag");
+  answer.last_modified = field<int64_t>(result, "last_modified");
+  answer.not_modified = field<bool>(result, "not_modified");
   answer.body = rewound(std::move(body));
   return answer;
 }

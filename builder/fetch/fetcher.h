@@ -37,11 +37,15 @@ struct HttpRequest {
   int retries = 3;  ///< further attempts after network errors, 408, 429 and 5xx
   std::chrono::milliseconds retry_delay{500};  ///< before the first retry; doubles each time
   std::chrono::seconds stall_limit{60};        ///< give up on a connection that sends nothing
+  /// ETag of what the caller has already: the server may answer that it is still the same.
+  std::string known_etag;
 };
 struct HttpResult {
   std::string sha256;
   uint64_t size_bytes = 0;
   std::string final_url, etag;  ///< final_url as public_url() gives it
+  int64_t last_modified = 0;    ///< seconds since 1970; 0 = the server does not say
+  bool not_modified = false;    ///< what has known_etag is still current; there is no body
   Fd body;                      ///< offset 0
 };
 

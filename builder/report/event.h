@@ -45,7 +45,8 @@ struct StepFinished {
   std::string title;
   enum class Outcome { ran, cached, failed, canceled } outcome = Outcome::ran;
   std::chrono::milliseconds duration{0};
-  /// The first input that made it miss, empty when cached or never seen before.
+  /// The first input that made it miss, empty when never seen before. Of a cached step: what has
+  /// changed without counting (a secret's value), mostly empty.
   std::string missed_because;
   std::string error;
 };

@@ -54,9 +54,11 @@ std::string step_line(const StepFinished& step) {
 }
 
 std::optional<std::string> explain_line(const StepFinished& step) {
-  if (step.outcome == StepFinished::Outcome::cached ||
-      step.outcome == StepFinished::Outcome::canceled)
-    return std::nullopt;
+  if (step.outcome == StepFinished::Outcome::canceled) return std::nullopt;
+  if (step.outcome == StepFinished::Outcome::cached) {
+    if (step.missed_because.empty()) return std::nullopt;
+    return "    although " + step.missed_because;
+  }
   if (step.missed_because.empty()) return "    ran for the first time";
   return "    ran because " + step.missed_because;
 }

@@ -160,7 +160,10 @@ class Actions {
     set_attributes(file.get(), attributes, target_.single_id(), path);
     ++state_.files;
     state_.bytes += action.data.size();
-    state_.known[path] = {path, action.data.size(), hash_bytes(action.data), {}, 0};
+    struct stat info {};
+    if (fstat(file.get(), &info) != 0) fail_errno("stat {}", printable(path));
+    state_.known[path] = {
+        path, action.data.size(), nanoseconds(info.st_mtim), hash_bytes(action.data), {}, 0};
   }
 
   void make_link(const FileAction& action, const CopyRules& rules) {
@@ -300,7 +303,7 @@ class Actions {
       const std::string below = join_path(path, entry.path);
       state_.known.erase(below);
       if (entry.type == archive::EntryType::file)
-        state_.known[below] = {below, entry.size, entry.digest, {}, 0};
+        state_.known[below] = {below, entry.size, entry.mtime_ns, entry.digest, {}, 0};
     }
     return true;
   }

@@ -15,16 +15,6 @@ constexpr size_t bundle_size_max = 16 << 20;
 constexpr const char* begin_mark = "-----BEGIN CERTIFICATE-----";
 constexpr const char* end_mark = "-----END CERTIFICATE-----";
 
-// Tools that bring certificates of their own, or look in the folder instead of the bundle.
-constexpr const char* trust_variables[] = {
-    "SSL_CERT_FILE",        // OpenSSL: Ruby, Python, composer; Go; uv
-    "NODE_EXTRA_CA_CERTS",  // Node's built-in list
-    "PIP_CERT",             // pip's vendored list
-    "REQUESTS_CA_BUNDLE",   // Python requests: certifi
-    "AWS_CA_BUNDLE",        // botocore's list
-    "HEX_CACERTS_PATH",     // hex's built-in list
-    "DENO_CERT",            // Deno's built-in list
-};
 constexpr const char* proxy_variables[] = {"http_proxy", "https_proxy", "ftp_proxy", "all_proxy",
                                            "no_proxy"};
 

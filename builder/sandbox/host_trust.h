@@ -16,6 +16,16 @@ namespace slipway::sandbox {
 /// Where a step finds the bundle, whatever its distribution.
 inline constexpr const char* step_bundle_path = "/etc/ssl/certs/ca-certificates.crt";
 inline constexpr const char* java_cacerts_path = "/etc/ssl/certs/java/cacerts";
+/// Variables that lead tools to a bundle other than their own.
+inline constexpr const char* trust_variables[] = {
+    "SSL_CERT_FILE",        // OpenSSL: Ruby, Python, composer; Go; uv
+    "NODE_EXTRA_CA_CERTS",  // Node's built-in list
+    "PIP_CERT",             // pip's vendored list
+    "REQUESTS_CA_BUNDLE",   // Python requests: certifi
+    "AWS_CA_BUNDLE",        // botocore's list
+    "HEX_CACERTS_PATH",     // hex's built-in list
+    "DENO_CERT",            // Deno's built-in list
+};
 /// The places of the distributions, in the order they are looked for on the host.
 const std::vector<std::string>& bundle_paths();
 

@@ -55,9 +55,8 @@ void move_tree(int from, const std::string& source, int to, const std::string& t
   Error error(ExitCode::machine, fmt::format("--isolation=none needs {} for itself: {}", place,
                                              std::strerror(error_number)));
   if (error_number == EEXIST)
-    throw error.set_hint(
-        fmt::format("another build may be using it, else move it away: mv {0} {0}.old",
-                    shell_quote(place)));
+    throw error.set_hint(fmt::format(
+        "another build may be using it, else move it away: mv {0} {0}.old", shell_quote(place)));
   throw error.set_hint(fmt::format("sudo install -d -o \"$(id -un)\" {}", shell_quote(place)));
 }
 

@@ -44,6 +44,9 @@ enum class CopyCall : uint8_t { directory, file, symlink, whiteout, finish };
 /// Of the directories below snapshots/ that hold uppers to be thrown away.
 inline constexpr const char* scratch_prefix = ".scratch-";
 
+/// In the name of a cache mount's directory that was set aside.
+inline constexpr const char* old_cache_mark = ".old-";
+
 /// What the worker must know before the first request.
 struct Setup {
   Isolation isolation = Isolation::oci;
@@ -95,8 +98,8 @@ void fields(Coder& coder, T& v) {
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, StepMount>
 void fields(Coder& coder, T& v) {
-  coder(v.kind, v.dest, v.source, v.name, v.seed_path, v.layers, v.files, v.data, v.mode, v.owner,
-        v.readonly, v.size_bytes);
+  coder(v.kind, v.dest, v.source, v.name, v.fresh, v.seed_path, v.layers, v.files, v.data, v.mode,
+        v.owner, v.readonly, v.size_bytes);
 }
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, Workspace>
@@ -140,7 +143,7 @@ void fields(Coder& coder, T& v) {
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, FileResult::Known>
 void fields(Coder& coder, T& v) {
-  coder(v.path, v.size, v.digest, v.origin, v.action);
+  coder(v.path, v.size, v.mtime_ns, v.digest, v.origin, v.action);
 }
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, FileResult>

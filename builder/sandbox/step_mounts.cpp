@@ -1,5 +1,6 @@
 // The mounts of a step: each is made detached, from a source resolved once, and put in its place by
 // descriptor (threats 2, 3, 4).
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -268,8 +269,21 @@ Fd StepRoot::layers_source(const StepMount& mount) {
 Fd StepRoot::cache_source(const StepMount& mount) {
   const Fd caches = open_file(place::caches, O_RDONLY | O_DIRECTORY);
   check_name(mount.name);
-  if (!stat_at(caches.get(), mount.name)) make_cache(caches.get(), mount);
-  const Fd cache = open_at(caches.get(), mount.name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  // Steps that use the old one go on with it; swept when none does any more.
+  if (mount.fresh)
+    (void)renameat(
+        caches.get(), mount.name.c_str(), caches.get(),
+        fmt::format("{}{}{}", mount.name, old_cache_mark, to_hex(random_bytes(4))).c_str());
+  Fd found;
+  // Another build may set it aside in between.
+  while (!found) {
+    if (!stat_at(caches.get(), mount.name)) make_cache(caches.get(), mount);
+    found = open_at_if_exists(caches.get(), mount.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  }
+  // Held by the lock until this process ends.
+  held_.push_back(std::move(found));
+  const Fd& cache = held_.back();
+  if (flock(cache.get(), LOCK_SH | LOCK_NB) != 0) fail_errno("use a cache");
   // R10: a step may have left links in it; they do not lead out.
   Fd fd = try_open_beneath(cache.get(), without_slashes(mount.source), O_PATH);
   if (!fd)
@@ -283,6 +297,8 @@ void StepRoot::make_cache(int caches, const StepMount& mount) {
   const std::string fresh = fmt::format("{}.new-{}", mount.name, to_hex(random_bytes(4)));
   if (mkdirat(caches, fresh.c_str(), 0700) != 0) fail_errno("create a cache");
   const Fd folder = open_at(caches, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  // Nobody sweeps what is being made.
+  if (flock(folder.get(), LOCK_SH) != 0) fail_errno("create a cache");
   if (!mount.layers.empty()) {
     const Fd snapshots = open_file(".", O_RDONLY | O_DIRECTORY);
     const std::vector<Fd> layers = open_stack(snapshots.get(), {0, mount.layers});

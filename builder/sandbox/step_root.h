@@ -89,6 +89,7 @@ class StepRoot {
   Fd root_;
   std::unique_ptr<MountPoints> points_;
   std::vector<Detached> mounts_;
+  std::vector<Fd> held_;  ///< caches in use
   std::vector<std::pair<std::string, std::string>> device_mounts_;
   std::vector<std::pair<uint64_t, Fd>> agents_;
   int number_ = 0;

@@ -216,7 +216,8 @@ void TreeCopy::copy(const StackDir& dir, const StackName& found, const std::stri
   if (!S_ISREG(info.st_mode)) return;
   state_.bytes += static_cast<uint64_t>(info.st_size);
   if (rules_.keep_origins)
-    state_.known[path] = {path, static_cast<uint64_t>(info.st_size), {}, from, action_};
+    state_.known[path] = {path,   static_cast<uint64_t>(info.st_size), *wanted.mtime_ns, {}, from,
+                          action_};
 }
 
 bool TreeCopy::link(int from_dir, const StackName& found, size_t layer, const std::string& name,

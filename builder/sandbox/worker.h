@@ -84,6 +84,7 @@ struct StepMount {
   std::string dest;
   std::string source;
   std::string name;       ///< of a cache
+  bool fresh = false;     ///< what the cache held is set aside
   std::string seed_path;  ///< plain folder inside a cache's layers
   std::vector<SnapshotId> layers;
   std::map<std::string, std::string> files;
@@ -249,6 +250,7 @@ struct FileResult {
   struct Known {
     std::string path;
     uint64_t size = 0;
+    int64_t mtime_ns = 0;
     Digest digest;       ///< of the content; unset = that of `origin`
     std::string origin;  ///< path in the action's source, below source_path
     size_t action = 0;

@@ -101,6 +101,17 @@ void make_scratch(const std::string& name) {
   if (flock(held, LOCK_EX) != 0) fail_errno("lock");
 }
 
+/// Removes caches that were set aside and are in use by nobody, after the work.
+void sweep_caches() {
+  const Fd caches = open_file(place::caches, O_RDONLY | O_DIRECTORY);
+  for (const std::string& name : list_directory(caches.get())) {
+    if (name.find(old_cache_mark) == std::string::npos && name.find(".new-") == std::string::npos)
+      continue;
+    const Fd cache = open_at_if_exists(caches.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (cache && flock(cache.get(), LOCK_EX | LOCK_NB) == 0) remove_tree_at(caches.get(), name);
+  }
+}
+
 /// Writes what all steps share and sweeps what killed workers left.
 void prepare(WorkerState& state) {
   if (!state.setup.ca_bundle.empty()) {
@@ -236,6 +247,11 @@ int worker_main(int, char**) {
   });
   // Leaving ends pid 1, and with it every process and mount of the worker's.
   if (ready) (void)reply_errors(control_fd, [&] { serve(state, control_fd); });
+  try {
+    if (ready) sweep_caches();
+  } catch (const std::exception&) {
+    // A later worker's turn.
+  }
   if (ready && !state.tmpfs_upper) {
     try {
       remove_tree_at(AT_FDCWD, state.setup.scratch);

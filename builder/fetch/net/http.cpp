@@ -38,6 +38,7 @@ class Download {
     long status = 0;
     std::string redirect;  ///< absolute, empty = none
     std::string etag, content_range;
+    int64_t last_modified = 0;
     std::chrono::seconds retry_after{0};
     size_t header_bytes = 0;
     bool body_wanted = false;  ///< decided when the first byte comes
@@ -66,7 +67,8 @@ class Download {
   uint64_t received_ = 0;  ///< bytes in output_
   std::string validator_;  ///< strong ETag of what output_ holds
   std::unique_ptr<Sha256> hash_ = std::make_unique<Sha256>();
-  bool ranged_ = false;     ///< the current request asks for the rest only
+  bool ranged_ = false;  ///< the current request asks for the rest only
+  bool not_modified_ = false;
   CURL* handle_ = nullptr;  ///< of the current request
   Answer answer_;
 };
@@ -146,8 +148,11 @@ size_t Download::on_header(char* data, size_t size, size_t count, void* self) {
   if (starts_with(line, "HTTP/")) {
     answer.etag.clear();
     answer.content_range.clear();
+    answer.last_modified = 0;
   }
   if (const auto etag = header_value(line, "etag")) answer.etag = *etag;
+  if (const auto when = header_value(line, "last-modified"))
+    answer.last_modified = std::max<int64_t>(curl_getdate(when->c_str(), nullptr), 0);
   if (const auto range = header_value(line, "content-range")) answer.content_range = *range;
   if (const auto after = header_value(line, "retry-after"))
     answer.retry_after = std::min<std::chrono::seconds>(parse_retry_after(*after), retry_after_max);
@@ -212,6 +217,10 @@ Download::Answer Download::ask(const Url& url, bool with_credentials) {
   } else if (received_ > 0) {
     restart();
   }
+  if (!ranged_ && !request_.known_etag.empty()) {
+    headers.reset(curl_slist_append(nullptr, ("If-None-Match: " + request_.known_etag).c_str()));
+    set(CURLOPT_HTTPHEADER, headers.get());
+  }
   const CURLcode code = curl_easy_perform(handle.get());
   if (code != CURLE_OK || (!answer_.decided && !decide(handle.get())))
     refuse_transfer(url, code, words);
@@ -235,7 +244,9 @@ std::string Download::attempt() {
   for (int hop = 0; hop <= redirects_max; ++hop) {
     const Answer answer = ask(*url, with_credentials);
     if (answer.redirect.empty()) {
-      if (!answer.body_wanted) refuse_status(*url, answer.status, answer.retry_after);
+      not_modified_ = answer.status == 304 && !request_.known_etag.empty();
+      if (!answer.body_wanted && !not_modified_)
+        refuse_status(*url, answer.status, answer.retry_after);
       return fetch::public_url(url->to_string());
     }
     std::optional<Url> next = fetch::parse_url(answer.redirect);
@@ -284,6 +295,7 @@ HttpResult Download::copy_local(const Url& url) {
   result.sha256 = hash_->finish_hex();
   result.size_bytes = received_;
   result.final_url = shown_;
+  result.last_modified = info.st_mtim.tv_sec;
   verify(result.sha256);
   return result;
 }
@@ -308,7 +320,9 @@ HttpResult Download::run() {
       result.sha256 = hash_->finish_hex();
       result.size_bytes = received_;
       result.etag = answer_.etag;
-      verify(result.sha256);
+      result.last_modified = answer_.last_modified;
+      result.not_modified = not_modified_;
+      if (!not_modified_) verify(result.sha256);
       return result;
     } catch (Transient& error) {
       if (tried > request_.retries) {

@@ -38,11 +38,14 @@ Json serve_http(const Json& request, const OnProgress& on_progress) {
   wanted.retries = request.at("retries");
   wanted.retry_delay = std::chrono::milliseconds(request.at("retry_delay_ms").get<int64_t>());
   wanted.stall_limit = std::chrono::seconds(request.at("stall_limit_s").get<int64_t>());
+  wanted.known_etag = request.at("known_etag");
   const fetch::HttpResult result = download(wanted, request.at("output"), on_progress);
   return {{"sha256", result.sha256},
           {"size_bytes", result.size_bytes},
           {"final_url", result.final_url},
-          {"etag", result.etag}};
+          {"etag", result.etag},
+          {"last_modified", result.last_modified},
+          {"not_modified", result.not_modified}};
 }
 
 Json serve_git(const Json& request, const OnProgress& on_progress) {
