@@ -107,6 +107,7 @@ Placer::Place Placer::locate(const NameParts& parts) {
   if (parents.empty()) return {root_, parts.back(), parts.back()};
   if (!cached_dir_ || cached_parts_ != parents) {
     cached_dir_.reset();
+    cached_through_below_ = false;
     Walk walk{root_, {}, {}};
     std::deque<std::string> rest(parents.begin(), parents.end());
     int links = 0;
@@ -132,6 +133,7 @@ Placer::Place Placer::locate(const NameParts& parts) {
         is_link = below.kind == LowerTree::Found::Kind::link;
         is_free = is_link || below.kind == LowerTree::Found::Kind::absent ||
                   below.kind == LowerTree::Found::Kind::directory;
+        cached_through_below_ = cached_through_below_ || is_link;
         if (is_link)
           text = std::move(below.link);
         else if (is_free)
@@ -205,7 +207,14 @@ LowerTree::Found Placer::look_below(const Place& place) {
     walk.dirs.push_back(std::move(dir));
     walk.names.push_back(std::move(part));
   }
+  // What stands here, be it a whiteout, hides what is below.
+  if (stat_at(walk.current(), name)) return {};
   return look_below(walk, name);
+}
+
+// A new entry may stand where a link of the layers below led on.
+void Placer::forget_links_below() {
+  if (cached_through_below_) cached_parts_.clear();
 }
 
 void Placer::note_implied_directory(const std::string& path, const Fd& below) {
@@ -261,6 +270,7 @@ void Placer::clear(const Place& place) {
 }
 
 Fd Placer::create_file(const Place& place) {
+  forget_links_below();
   constexpr int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   int fd = openat(place.dir, place.name.c_str(), flags, 0600);
   if (fd < 0 && errno == EEXIST) {
@@ -272,6 +282,7 @@ Fd Placer::create_file(const Place& place) {
 }
 
 bool Placer::create_directory(const Place& place) {
+  forget_links_below();
   if (mkdirat(place.dir, place.name.c_str(), 0700) == 0) return false;
   if (errno != EEXIST) fail_create(place.path);
   const auto info = stat_at(place.dir, place.name);
@@ -288,6 +299,7 @@ bool Placer::create_directory(const Place& place) {
 }
 
 void Placer::create_link(const Place& place, const std::string& text) {
+  forget_links_below();
   if (text.empty()) fail(ExitCode::outside, "'{}' is a link to nothing", printable(place.path));
   if (symlinkat(text.c_str(), place.dir, place.name.c_str()) == 0) return;
   if (errno != EEXIST) fail_create(place.path);
@@ -296,6 +308,7 @@ void Placer::create_link(const Place& place, const std::string& text) {
 }
 
 void Placer::create_hard_link(const Place& place, const std::string& existing) {
+  forget_links_below();
   const size_t slash = existing.rfind('/');
   const std::string parent = slash == std::string::npos ? "." : existing.substr(0, slash);
   const std::string name = slash == std::string::npos ? existing : existing.substr(slash + 1);

@@ -98,6 +98,7 @@ class Placer {
   void note_implied_directory(const std::string& path, const Fd& below = {});
   Fd make_parent(const Walk& walk, const std::string& name, const Fd& below, bool opaque);
   LowerTree::Found look_below(const Walk& walk, const std::string& name);
+  void forget_links_below();
 
   int root_;
   std::optional<Owner> owner_;
@@ -107,6 +108,7 @@ class Placer {
   NameParts cached_parts_;
   std::string cached_path_;
   Fd cached_dir_;
+  bool cached_through_below_ = false;  ///< by a link that this layer may still replace
 };
 
 /// Gives an open file or directory its owner (if `give_owner`), mode and time.

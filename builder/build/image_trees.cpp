@@ -3,9 +3,9 @@
 namespace slipway::build {
 
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
-                         bool single_id) {
+                         const std::string& ids) {
   image::Trees trees;
-  trees.single_id = single_id;
+  trees.ids = ids;
   trees.list = [&store, worker](const image::Trees::Request& wanted) {
     sandbox::LayerRequest request;
     request.stack = wanted.stack;

@@ -12,6 +12,6 @@ namespace slipway::build {
 /// `worker` is called when something must really be read or written, from several threads; it and
 /// the store must outlive the answer.
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
-                         bool single_id);
+                         const std::string& ids);
 
 }  // namespace slipway::build

@@ -69,8 +69,9 @@ struct Trees {
     std::function<void(const std::string&)> on_warning;
   };
   std::function<archive::Tree(int archive, const Unpack&)> unpack;
-  /// Only one id is mapped, owners are not kept: such snapshots are kept apart.
-  bool single_id = false;
+  /// How owners are kept on disk ("mapped", "single", …): snapshots of one way are no use to
+  /// another and are kept apart.
+  std::string ids = "mapped";
 };
 
 }  // namespace slipway::image

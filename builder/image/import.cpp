@@ -25,8 +25,8 @@ std::string hex_of(const std::string& digest) {
   return digest.substr(std::string_view("sha256:").size());
 }
 
-Digest chain_key(const std::string& chain_id, bool single_id) {
-  return KeyBuilder("image layers").add("chain", chain_id).add("ids", single_id ? 1 : 0).finish();
+Digest chain_key(const std::string& chain_id, const std::string& ids) {
+  return KeyBuilder("image layers").add("chain", chain_id).add("ids", ids).finish();
 }
 
 /// Which layers are done; a failure of one is the failure of all.
@@ -101,8 +101,8 @@ class Import {
   // How many of the lower layers are snapshots already.
   size_t find_known() {
     for (size_t i = chains_.size(); i-- > 0;) {
-      const auto result = context_.store.find_result(
-          chain_key(chains_[i], context_.trees.single_id), context_.lease);
+      const auto result =
+          context_.store.find_result(chain_key(chains_[i], context_.trees.ids), context_.lease);
       if (!result || result->snapshot == 0) continue;
       const std::vector<cache::SnapshotId> stack = context_.store.chain(result->snapshot);
       SLIPWAY_CHECK(stack.size() == i + 1);
@@ -219,7 +219,7 @@ class Import {
     cache::Result result;
     result.snapshot = snapshot.id;
     result.extra["diff_id"] = image_.layers[layer].diff_id;
-    context_.store.put_result({chain_key(chains_[layer], context_.trees.single_id)}, result,
+    context_.store.put_result({chain_key(chains_[layer], context_.trees.ids)}, result,
                               "image layers", {});
   }
 

@@ -220,8 +220,8 @@ struct ScanResult {
 struct LayerRequest {
   std::vector<SnapshotId> stack;  ///< topmost first
   size_t own = 1;                 ///< the first of them; the others are what is built upon
-  /// Listings of these very snapshots (their own part at least) as far as they exist: a file that
-  /// has its path, size and time there is not read for its digest.
+  /// What is known of these very snapshots' files: one that has its path, size and time (0 = not
+  /// told) there is not read for its digest.
   archive::Tree known;
   /// false = nothing is read; entries have no digests then.
   bool digests = true;
