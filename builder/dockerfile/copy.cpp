@@ -156,10 +156,12 @@ void StageCompiler::copy_git(Copying& copying, const Word& word, GitSource git,
   if (flag && git.keep_git_dir && *flag != *git.keep_git_dir)
     throw item.site.error(word, "the URL's keep-git-dir contradicts --keep-git-dir");
   git.op.keep_git_dir = git.keep_git_dir.value_or(flag.value_or(false));
-  if (!copying.checksum.empty() && !git.op.checksum.empty() && copying.checksum != git.op.checksum)
+  // Hashes are compared as git prints them.
+  const std::string checksum = lower_case(copying.checksum);
+  if (!checksum.empty() && !git.op.checksum.empty() && checksum != git.op.checksum)
     throw item.site.error(word, fmt::format("the URL's commit '{}' contradicts --checksum={}",
                                             git.op.checksum, copying.checksum));
-  if (!copying.checksum.empty()) git.op.checksum = copying.checksum;
+  if (!checksum.empty()) git.op.checksum = checksum;
   FileAction action = copying.common;
   action.source_input = copying.input(graph::Node::make(git.op, {}, describe(item, text)));
   action.source = "/";

@@ -84,6 +84,8 @@ class Checker {
 };
 
 void compare_with_library(std::string_view text) {
+  // The library forgives a byte order mark, Go does not.
+  if (text.starts_with("\xef")) return;
   const Json value = Json::parse(text, nullptr, false);
   if (!value.is_array()) return;
   const auto form = read_json_form(text, {0, text.size()});

@@ -297,7 +297,7 @@ TEST_CASE("C21, threat 13: git sources that contradict themselves or mean someth
 
 TEST_CASE("catalogue 55, 56: --checksum, --keep-git-dir") {
   const Compiled result =
-      compiled(from + "ADD --keep-git-dir --checksum=deadbeef https://h.example/r.git#v1 /d\n");
+      compiled(from + "ADD --keep-git-dir --checksum=DeadBeef https://h.example/r.git#v1 /d\n");
   const auto& git = std::get<graph::GitOp>(result.root->inputs()[1]->op());
   CHECK(git.checksum == "deadbeef");
   CHECK(git.keep_git_dir);
