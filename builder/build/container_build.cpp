@@ -74,7 +74,7 @@ class ContainerBuild {
   image::Trees trees() {
     return image_trees(
         session_.store, [this]() -> sandbox::Worker& { return engine_->worker(); },
-        sandbox::plan_ids(session_.store.id_base()).single_id());
+        sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
   }
   image::Image make_image(const Target& target);
   std::vector<BuiltImage> make_images(const std::vector<Target>& targets);

@@ -17,22 +17,25 @@
 namespace slipway::fetch {
 namespace {
 
-/// One transfer of blobs at a time to a registry, each with RegistrySettings::parallel connections
-/// (N6): several builds' worth of them would only wait for one another over there.
+// Of blobs with one registry, each with RegistrySettings::parallel connections: one more than one,
+// so that there is something to transfer while the caller is busy with the first one's blobs.
+constexpr size_t transfers_max = 2;
+
+/// A place among those that may transfer blobs with a registry now (N6).
 class Turn {
  public:
   Turn(const std::string& domain, const Cancel* cancel) : domain_(domain) {
     std::unique_lock lock(state().mutex);
     // Cancel has no way to wake us here.
-    while (state().busy.contains(domain_)) {
+    while (state().busy[domain_] >= transfers_max) {
       if (cancel != nullptr) cancel->check();
       state().freed.wait_for(lock, std::chrono::milliseconds(50));
     }
-    state().busy.insert(domain_);
+    ++state().busy[domain_];
   }
   ~Turn() {
     const std::lock_guard lock(state().mutex);
-    state().busy.erase(domain_);
+    --state().busy[domain_];
     state().freed.notify_all();
   }
   Turn(const Turn&) = delete;
@@ -42,7 +45,7 @@ class Turn {
   struct State {
     std::mutex mutex;
     std::condition_variable freed;
-    std::set<std::string> busy;
+    std::map<std::string, size_t> busy;
   };
   static State& state() {
     static State one;

@@ -254,6 +254,19 @@ TEST_CASE("login keeps what the registry takes, over TLS of a CA of one's own") 
              Contains("HTTP 401"));
 }
 
+TEST_CASE("a registry that lets everybody in is told when one logs in") {
+  NEEDS_REGISTRY();
+  const Fetcher fetcher = plain().fetcher();
+  plain().notes.clear();
+  CHECK(log_in(fetcher, plain().domain(), "me", "anything") ==
+        fs::path(std::getenv("HOME")) / ".docker/config.json");
+  CHECK(plain().notes ==
+        std::vector<std::string>{
+            plain().domain() +
+            " lets everybody in: whether the password is right could not be seen"});
+  CHECK(fetcher.logout(plain().domain()));
+}
+
 TEST_CASE("skopeo reads what we pushed, and we what skopeo pushed") {
   NEEDS_REGISTRY();
   if (find_program("skopeo").empty()) {
