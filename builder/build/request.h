@@ -116,17 +116,21 @@ struct BuildOutcome {
 /// What the app's own scripts said is on the stream already (Error::reported()).
 BuildOutcome build_app(const Session& session, const BuildRequest& request);
 
-/// Which strategy and buildpacks would be used, and why; runs detect scripts when nothing is
-/// configured.
+/// How an app would be built, and why; runs detect scripts when no buildpacks are configured.
 struct DetectOutcome {
-  std::string app, stack, reason;
+  std::string app, strategy, stack, reason;
   struct Row {
     std::string buildpack;
     bool detected = false;
     std::string name;    ///< what detect printed
     std::string output;  ///< of a detect that declined
   };
-  std::vector<Row> rows;
+  std::vector<Row> rows;  ///< buildpacks
+  struct Image {
+    std::string name;  ///< process type; empty for a Dockerfile of its own
+    std::string dockerfile, target;
+  };
+  std::vector<Image> images;
   std::vector<std::string> notes;
 };
 DetectOutcome detect_app(const Session& session, const BuildRequest& request);
