@@ -278,6 +278,19 @@ test_a_wrong_password_ends_a_push_and_a_pull() {
   contains "$err" "slipway login $registry"
 }
 
+test_push_and_pull_where_nobody_answers() {
+  new_dir app
+  echo one >file
+  printf 'FROM scratch\nCOPY file /\n' >Dockerfile
+  expect_exit 5 push_build -t localhost:1/app:1 --push
+  contains "$err" "error: pushing localhost:1/app:1: "
+  contains "$err" "hint: check the network"
+  printf 'FROM localhost:1/app:1\n' >Dockerfile
+  expect_exit 5 push_build
+  contains "$err" "error: image localhost:1/app:1: "
+  contains "$err" "hint: check the network"
+}
+
 test_a_base_that_does_not_exist() {
   log_in_here
   new_dir app
