@@ -8,7 +8,6 @@
 #include "image/layers.h"
 #include "image/names.h"
 #include "oci/manifest.h"
-#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -89,7 +88,7 @@ std::shared_ptr<Bases::Known> Bases::look_up(engine::Engine& engine, const std::
     auto known = std::make_shared<Known>();
     known->reference = reference;
     known->platform = platform;
-    const image::Trees trees = trees_of(engine);
+    const image::Trees trees = image_trees(session_.store, engine);
     image::Imported imported =
         image::import_local(context(engine, trees, reference), *file, platform);
     known->image = std::move(imported.image);
@@ -149,7 +148,7 @@ void Bases::bring(engine::Engine& engine, Known& known) {
     fetcher_.pull(request, [&](const oci::Descriptor& blob, Fd file) {
       pulled[blob.digest] = std::move(file);
     });
-  const image::Trees trees = trees_of(engine);
+  const image::Trees trees = image_trees(session_.store, engine);
   const auto open = [&](const oci::Descriptor& blob) {
     const auto found = pulled.find(blob.digest);
     if (found == pulled.end()) fail(ExitCode::machine, "the layer {} was not fetched", blob.digest);
@@ -161,12 +160,6 @@ void Bases::bring(engine::Engine& engine, Known& known) {
                                                  known.manifest, known.config, open);
   known.image = std::move(imported.image);
   known.brought = resolved(imported.snapshot, imported.chain_id);
-}
-
-image::Trees Bases::trees_of(engine::Engine& engine) {
-  return image_trees(
-      session_.store, [&engine]() -> sandbox::Worker& { return engine.worker(); },
-      sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
 }
 
 image::ImportContext Bases::context(engine::Engine& engine, const image::Trees& trees,
@@ -214,8 +207,8 @@ image::Image Bases::image_of(engine::Engine& engine, const dockerfile::BaseReque
   }
   image::LayerOptions options;
   options.cancel = &session_.cancel;
-  known->image.layers =
-      image::write_layers(session_.store, engine.lease(), trees_of(engine), inputs, options);
+  known->image.layers = image::write_layers(session_.store, engine.lease(),
+                                            image_trees(session_.store, engine), inputs, options);
   for (const image::Layer& layer : known->image.layers)
     known->image.config.diff_ids.push_back(layer.diff_id);
   return known->image;

@@ -10,7 +10,6 @@
 #include "build/image_outputs.h"
 #include "build/image_trees.h"
 #include "image/layers.h"
-#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -71,11 +70,6 @@ class ContainerBuild {
   void tell_findings(const Target& target);
   void solve(const std::vector<Target>& targets);
   [[noreturn]] void tell_failure(const Target& target, const engine::StepFailed& failed);
-  image::Trees trees() {
-    return image_trees(
-        session_.store, [this]() -> sandbox::Worker& { return engine_->worker(); },
-        sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
-  }
   image::Image make_image(const Target& target);
   std::vector<BuiltImage> make_images(const std::vector<Target>& targets);
   std::string created(const cache::Result& result) const;
@@ -259,8 +253,9 @@ image::Image ContainerBuild::make_image(const Target& target) {
     out().emit(report::Progress{0, "compressing", done, total, done == total});
   };
   options.on_warning = [this](const std::string& text) { out().warning(text); };
+  const image::Trees trees = image_trees(session_.store, *engine_);
   for (image::Layer& layer :
-       image::write_layers(session_.store, engine_->lease(), trees(), inputs, options)) {
+       image::write_layers(session_.store, engine_->lease(), trees, inputs, options)) {
     image.config.diff_ids.push_back(layer.diff_id);
     image.layers.push_back(std::move(layer));
   }

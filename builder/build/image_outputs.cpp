@@ -4,7 +4,9 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "build/image_trees.h"
 #include "image/blobs.h"
+#include "image/export_dir.h"
 #include "image/names.h"
 #include "oci/reference.h"
 
@@ -75,6 +77,28 @@ void push(const Session& session, engine::Engine& engine, const image::Named& na
   }
 }
 
+/// One image and platform: its files; several: a folder for each.
+void write_dir(const Session& session, engine::Engine& engine, const BuildRequest& request,
+               const image::ExportContext& context, const std::vector<BuiltImage>& images) {
+  std::vector<image::DirTree> content;
+  for (const BuiltImage& image : images)
+    for (size_t i = 0; i < image.snapshots.size(); ++i) {
+      image::DirTree tree;
+      if (image.snapshots[i] != 0) tree.stack = session.store.chain(image.snapshots[i]);
+      tree.folder = image.process_type;
+      if (image.snapshots.size() > 1) {
+        if (!tree.folder.empty()) tree.folder += "_";
+        tree.folder += image::platform_folder(image.named.platforms.at(i).config.platform);
+      }
+      content.push_back(std::move(tree));
+    }
+  image::DirOptions options;
+  options.clamp_time = request.source_date_epoch;
+  options.on_warning = [&session](const std::string& text) { session.stream.warning(text); };
+  image::export_dir(context, image_trees(session.store, engine), *request.images.dir, content,
+                    options);
+}
+
 std::string next_command_for(const BuildRequest& request, const std::string& name) {
   const ImageOutputs& outputs = request.images;
   if (outputs.docker_archive && *outputs.docker_archive != "-")
@@ -114,6 +138,7 @@ WrittenImages write_images(const Session& session, engine::Engine& engine,
   if (outputs.oci_archive) (void)image::export_oci_archive(context, *outputs.oci_archive, named);
   if (outputs.docker_archive)
     (void)image::export_docker_archive(context, *outputs.docker_archive, named);
+  if (outputs.dir) write_dir(session, engine, request, context, images);
   if (outputs.push)
     for (const image::Named& one : named) push(session, engine, one);
 

@@ -150,7 +150,7 @@ void apply_output(const std::string& text, build::ImageOutputs& images) {
     images.push = images.push || type == "registry" || fields["push"] == "true";
   } else {
     throw Error(ExitCode::usage, fmt::format("--output {}: unknown type", printable(text)))
-        .set_hint("local, oci, docker, image and registry are known");
+        .set_hint("local (or --dir), oci (or --oci-archive), docker, image and registry are known");
   }
 }
 
@@ -300,9 +300,9 @@ void ContainerFlags::apply(build::BuildRequest& request) const {
   if (images.load)
     throw Error(ExitCode::usage, "loading into a running engine is not there yet")
         .set_hint("--docker-archive FILE, then docker load -i FILE");
-  if (images.dir)
-    throw Error(ExitCode::usage, "an image's files as a folder are not there yet")
-        .set_hint("--oci DIR, then umoci unpack");
+  if (images.dir == "-")
+    throw Error(ExitCode::usage, "an image's files go into a folder, not to stdout")
+        .set_hint("--oci-archive - writes an archive of the image to stdout");
   if (images.push && images.tags.empty())
     throw Error(ExitCode::usage, "--push without a name").set_hint("name the image with -t");
 }
