@@ -27,6 +27,21 @@ std::string rfc3339(int64_t seconds) {
   return text;
 }
 
+Json heroku_about(const source::HerokuYml& yml) {
+  Json about = Json::object();
+  Json addons = Json::array();
+  for (const source::HerokuAddon& addon : yml.addons)
+    addons.push_back({{"plan", addon.plan}, {"as", addon.as}});
+  about["setup"] = {{"addons", addons}, {"config", yml.setup_config}};
+  if (yml.release)
+    about["release"] = {{"image", yml.release->image}, {"command", yml.release->line()}};
+  Json run = Json::object();
+  for (const source::HerokuCommand& process : yml.processes)
+    run[process.name] = {{"image", process.image}, {"command", process.line()}};
+  about["run"] = run;
+  return about;
+}
+
 /// One unit for one platform.
 struct Target {
   const ContainerUnit* unit = nullptr;
@@ -311,8 +326,10 @@ BuildOutcome ContainerBuild::build() {
   outcome.app_id = project_.app_id;
   outcome.cached = engine_->steps_ran() == 0;
   std::vector<BuiltImage> images = make_images(targets);
+  Json metadata = Json::object();
+  if (plan_.heroku_yml) metadata["heroku.yml"] = heroku_about(*plan_.heroku_yml);
   const WrittenImages written =
-      write_images(session_, *engine_, request_, project_, plan_.heroku_yml, images);
+      write_images(session_, *engine_, request_, project_, metadata, images);
   outcome.image_ids = written.ids;
 
   project_.state.last = {{"build", record_.id()}, {"images", written.about}};

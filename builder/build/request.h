@@ -67,10 +67,13 @@ struct ImageOutputs {
   std::optional<fs::path> oci, oci_archive, docker_archive, dir;
   std::vector<std::string> tags;
   bool push = false, load = false;
+  std::string engine_socket;  ///< of --load: a path
   std::optional<fs::path> iidfile;
   archive::Codec codec = archive::Codec::gzip;
   std::map<std::string, std::string> annotations;
   bool any() const { return oci || oci_archive || docker_archive || dir || push || load; }
+  /// A build with buildpacks makes an image only when one is asked for.
+  bool wanted() const { return any() || !tags.empty() || iidfile; }
 };
 
 struct BuildRequest {
