@@ -1,12 +1,14 @@
-// From a request to a finished build of whichever kind and its record, or to what a build would do.
+// From a request to a finished build of whichever kind, and its record.
 #include "build/app_build.h"
 #include "build/container_build.h"
+#include "build/image_load.h"
 
 namespace slipway::build {
 namespace {
 
 BuildOutcome build_recorded(const Session& session, const BuildRequest& request,
                             BuildRecorder& record) {
+  if (request.images.load) check_engine(request.images.engine_socket);
   Project project = open_project(session, request);
   const StrategyChoice choice = choose_strategy(project, request);
   record.start(project.app, project.app_id);
@@ -31,23 +33,6 @@ BuildOutcome build_app(const Session& session, const BuildRequest& request) {
     record.finish("failed", Error(ExitCode::bug, error.what()), {});
     throw;
   }
-}
-
-DetectOutcome detect_app(const Session& session, const BuildRequest& request) {
-  Project project = open_project(session, request);
-  const StrategyChoice choice = choose_strategy(project, request);
-  if (choice.strategy != Strategy::buildpack) return detect_containers(request, project, choice);
-  DetectOutcome outcome = detect_buildpacks(session, request, std::move(project));
-  outcome.notes.insert(outcome.notes.begin(), choice.notes.begin(), choice.notes.end());
-  return outcome;
-}
-
-Json plan_app(const Session& session, const BuildRequest& request) {
-  Project project = open_project(session, request);
-  const StrategyChoice choice = choose_strategy(project, request);
-  if (choice.strategy == Strategy::buildpack)
-    return plan_buildpacks(session, request, std::move(project));
-  return plan_images(session, request, std::move(project), choice);
 }
 
 }  // namespace slipway::build

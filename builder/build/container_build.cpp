@@ -11,7 +11,6 @@
 #include "build/image_trees.h"
 #include "build/plan.h"
 #include "image/layers.h"
-#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -27,6 +26,21 @@ std::string rfc3339(int64_t seconds) {
   char text[32];
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text;
+}
+
+Json heroku_about(const source::HerokuYml& yml) {
+  Json about = Json::object();
+  Json addons = Json::array();
+  for (const source::HerokuAddon& addon : yml.addons)
+    addons.push_back({{"plan", addon.plan}, {"as", addon.as}});
+  about["setup"] = {{"addons", addons}, {"config", yml.setup_config}};
+  if (yml.release)
+    about["release"] = {{"image", yml.release->image}, {"command", yml.release->line()}};
+  Json run = Json::object();
+  for (const source::HerokuCommand& process : yml.processes)
+    run[process.name] = {{"image", process.image}, {"command", process.line()}};
+  about["run"] = run;
+  return about;
 }
 
 /// One unit for one platform.
@@ -83,11 +97,6 @@ class ContainerBuild {
   void tell_findings(const Target& target);
   void solve(const std::vector<Target>& targets);
   [[noreturn]] void tell_failure(const Target& target, const engine::StepFailed& failed);
-  image::Trees trees() {
-    return image_trees(
-        session_.store, [this]() -> sandbox::Worker& { return engine_->worker(); },
-        sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
-  }
   image::Image make_image(const Target& target);
   std::vector<BuiltImage> make_images(const std::vector<Target>& targets);
   std::string created(const cache::Result& result) const;
@@ -279,8 +288,9 @@ image::Image ContainerBuild::make_image(const Target& target) {
     out().emit(report::Progress{0, "compressing", done, total, done == total});
   };
   options.on_warning = [this](const std::string& text) { out().warning(text); };
+  const image::Trees trees = image_trees(session_.store, *engine_);
   for (image::Layer& layer :
-       image::write_layers(session_.store, engine_->lease(), trees(), inputs, options)) {
+       image::write_layers(session_.store, engine_->lease(), trees, inputs, options)) {
     image.config.diff_ids.push_back(layer.diff_id);
     image.layers.push_back(std::move(layer));
   }
@@ -341,10 +351,11 @@ BuildOutcome ContainerBuild::build() {
   outcome.app_id = project_.app_id;
   outcome.cached = engine_->steps_ran() == 0;
   WrittenImages written;
-  // Layers cost more than most steps: without a place to put them there are none.
   if (request_.images.wanted() || request_.metadata_file) {
     std::vector<BuiltImage> images = make_images(targets);
-    written = write_images(session_, *engine_, request_, project_, plan_.heroku_yml, images);
+    Json metadata = Json::object();
+    if (plan_.heroku_yml) metadata["heroku.yml"] = heroku_about(*plan_.heroku_yml);
+    written = write_images(session_, *engine_, request_, project_, metadata, images);
     outcome.image_ids = written.ids;
   } else {
     out().warning(

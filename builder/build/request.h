@@ -67,12 +67,13 @@ struct ImageOutputs {
   std::optional<fs::path> oci, oci_archive, docker_archive, dir;
   std::vector<std::string> tags;
   bool push = false, load = false;
+  std::string engine_socket;  ///< of --load: a path
   std::optional<fs::path> iidfile;
   archive::Codec codec = archive::Codec::gzip_quick;
   std::map<std::string, std::string> annotations;
   bool print_id = false;  ///< -q
   bool any() const { return oci || oci_archive || docker_archive || dir || push || load; }
-  /// Whether images must be made at all.
+  /// Whether images must be made at all: layers cost more than most steps.
   bool wanted() const { return any() || !tags.empty() || iidfile || print_id; }
 };
 

@@ -166,4 +166,13 @@ std::optional<std::string> read_app_file(const fs::path& folder, const std::stri
   }
 }
 
+int64_t source_time(std::optional<int64_t> asked_for, const SourceTree& source,
+                    const Digest& content) {
+  if (asked_for) return std::max<int64_t>(1, *asked_for);
+  if (source.commit_time) return std::max<int64_t>(1, *source.commit_time);
+  uint64_t number = 0;
+  for (size_t i = 0; i < 6; ++i) number = number << 8 | content.bytes[i];
+  return 1'000'000'000 + static_cast<int64_t>(number % 500'000'000);
+}
+
 }  // namespace slipway::build

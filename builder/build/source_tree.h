@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/cancel.h"
+#include "base/digest.h"
 #include "base/files.h"
 #include "cache/store.h"
 #include "fetch/fetcher.h"
@@ -32,6 +33,12 @@ struct SourceTree {
 /// source, Error(outside) when it cannot be fetched.
 SourceTree bring_source(const std::string& source, const fetch::Fetcher& fetcher,
                         report::Stream& stream);
+
+/// The one time that source and build output carry in slugs and images, seconds: asked for, else
+/// the commit's, else one derived from the content's digest: the same for the same content, another
+/// for another, because web servers make ETags from size and time; between 2001 and 2017.
+int64_t source_time(std::optional<int64_t> asked_for, const SourceTree& source,
+                    const Digest& content);
 
 /// Reads one of the app's own files at the top of its folder. Links that leave the folder are an
 /// error (threat 9); a missing file is empty; anything but a file is an error.
