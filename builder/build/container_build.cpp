@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "build/bases.h"
 #include "build/container_units.h"
+#include "build/emulators.h"
 #include "build/image_outputs.h"
 #include "build/image_trees.h"
 #include "build/plan.h"
@@ -152,6 +153,7 @@ void ContainerBuild::start_engine() {
   for (const SecretSource& secret : request_.container.secrets)
     options.secrets[secret.id] = {secret.value, {}};
   options.ssh_agents = request_.container.ssh_agents;
+  options.secrets_in_keys = request_.container.secrets_in_keys;
   options.allow_insecure = request_.container.allow_insecure;
   options.allow_host_network = request_.container.allow_host_network;
   for (const ContainerUnit& unit : plan_.units)
@@ -170,6 +172,7 @@ Target ContainerBuild::compile(const ContainerUnit& unit, const oci::Platform& p
   options.build_args = unit.build_args;
   options.hidden_args = unit.hidden_args;
   options.build_platform = oci::native_platform();
+  options.emulated_platforms = emulated_platforms();
   if (!given.platforms.empty()) options.platform = platform;
   options.contexts = plan_.named_contexts;
   graph::LocalOp context;
@@ -215,6 +218,12 @@ void ContainerBuild::tell_failure(const Target& target, const engine::StepFailed
     const std::string tail = failed.tail();
     std::string hint = error.hint();
     if (!tail.empty()) hint += "\nlast output:\n" + tail;
+    if (tail.find("Exec format error") != std::string::npos)
+      hint += fmt::format(
+          "\nthis machine runs programs of {}: take a base of that platform, let stages that build "
+          "stand on FROM --platform=$BUILDPLATFORM, or register an emulator (`slipway doctor` "
+          "lists those)",
+          oci::native_platform().to_string());
     hint += fmt::format("\nthe full log is in {}; --debug opens a shell where it failed",
                         session_.store.log_path(record_->id()).string());
     throw Error(ExitCode::build_failed, error.cause())

@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/installation.h"
 #include "base/text.h"
+#include "build/emulators.h"
 #include "build/packs.h"
 #include "cli/command.h"
 
@@ -25,7 +26,15 @@ std::function<int()> setup_doctor(CLI::App& app, Environment& environment) {
   auto json = std::make_shared<bool>(false);
   app.add_flag("--json", *json, "print JSON");
   return [json, &environment] {
-    const sandbox::MachineReport report = sandbox::probe_machine(&environment.store());
+    sandbox::MachineReport report = sandbox::probe_machine(&environment.store());
+    std::vector<std::string> emulated;
+    for (const oci::Platform& platform : build::emulated_platforms())
+      emulated.push_back(platform.to_string());
+    report.capabilities.push_back(
+        {"other platforms", !emulated.empty(), false,
+         emulated.empty() ? "RUN works for " + oci::native_platform().to_string() + " alone"
+                          : "emulated: " + join(emulated, ", "),
+         emulated.empty() ? "register QEMU with the kernel (on Debian: qemu-user-static)" : ""});
     static constexpr const char* rungs[] = {"oci", "chroot", "none"};
     const char* rung = rungs[static_cast<int>(report.rung)];
     Json list = Json::array();

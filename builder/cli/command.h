@@ -53,6 +53,7 @@ std::function<int()> setup_plan(CLI::App& app, Environment& environment);
 std::function<int()> setup_run(CLI::App& app, Environment& environment);
 std::function<int()> setup_slug(CLI::App& app, Environment& environment);
 std::function<int()> setup_stack(CLI::App& app, Environment& environment);
+std::function<int()> setup_image(CLI::App& app, Environment& environment);
 std::function<int()> setup_buildpack(CLI::App& app, Environment& environment);
 std::function<int()> setup_cache(CLI::App& app, Environment& environment);
 std::function<int()> setup_login(CLI::App& app, Environment& environment);

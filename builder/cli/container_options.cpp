@@ -192,6 +192,8 @@ void ContainerFlags::declare(CLI::App& command) {
   list("--ulimit", ulimits, "limit of the steps", "NAME=SOFT[:HARD]");
   command.add_option("--shm-size", shm_size, "size of the steps' /dev/shm")->type_name("SIZE");
   command.add_flag("--pull", pull, "ask registries for every base, also for known ones");
+  command.add_flag("--rebuild-on-secret-change", rebuild_on_secret_change,
+                   "run steps again whose secrets have other values than last time");
   command.add_flag("--literal-config", literal_config,
                    "heroku.yml: \"$NAME\" in build.config is no config var");
   list("-t,--tag", tags, "name of the image; several images get NAME-web, NAME-worker", "REF");
@@ -291,6 +293,7 @@ void ContainerFlags::apply(build::BuildRequest& request) const {
   }
   container.pull = pull;
   container.literal_config = literal_config;
+  container.secrets_in_keys = rebuild_on_secret_change;
 
   build::ImageOutputs& images = request.images;
   images.tags = tags;

@@ -21,6 +21,7 @@ const std::vector<Command>& commands() {
       {"run", "run a slug or an app's last build", setup_run},
       {"slug", "inspect, compare and extract slugs", setup_slug},
       {"stack", "list, make, import and remove stacks", setup_stack},
+      {"image", "list and forget the images that -t named", setup_image},
       {"buildpack", "list the built-in buildpacks", setup_buildpack},
       {"cache", "show, shrink and check the store", setup_cache},
       {"login", "keep credentials for a registry, once it takes them", setup_login},

@@ -1,5 +1,8 @@
 #include "image/names.h"
 
+#include <algorithm>
+#include <tuple>
+
 #include "base/error.h"
 
 namespace slipway::image {
@@ -64,6 +67,40 @@ std::optional<NamedImage> find_named(const cache::Store& store, const std::strin
     fail(ExitCode::machine, "the store's record of the image {} is damaged: {}", name,
          problem.what());
   }
+}
+
+std::vector<NameRow> list_names(const cache::Store& store) {
+  std::vector<NameRow> rows;
+  for (const auto& [row, value] : store.list_values(area)) {
+    const size_t space = row.find(' ');
+    if (space == std::string::npos) continue;
+    try {
+      NameRow listed;
+      listed.name = row.substr(0, space);
+      listed.platform = row.substr(space + 1);
+      listed.image_id = value.at("id").get<std::string>();
+      for (const Json& layer : value.at("layers"))
+        listed.size_bytes += layer.at("size").get<uint64_t>();
+      listed.created = oci::parse_image_config(value.at("config").get<std::string>()).created;
+      rows.push_back(std::move(listed));
+    } catch (const std::exception&) {
+      continue;
+    }
+  }
+  std::sort(rows.begin(), rows.end(), [](const NameRow& a, const NameRow& b) {
+    return std::tie(a.name, a.platform) < std::tie(b.name, b.platform);
+  });
+  return rows;
+}
+
+bool forget_name(cache::Store& store, const std::string& name) {
+  bool found = false;
+  for (const auto& [row, value] : store.list_values(area)) {
+    if (row.substr(0, row.find(' ')) != name) continue;
+    store.remove_value(area, row);
+    found = true;
+  }
+  return found;
 }
 
 }  // namespace slipway::image

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "image/image.h"
 
@@ -21,5 +22,17 @@ void name_image(cache::Store& store, const std::string& name, const NamedImage& 
 /// Empty when there is no such name, or part of it is gone (a removed store folder).
 std::optional<NamedImage> find_named(const cache::Store& store, const std::string& name,
                                      const oci::Platform& platform);
+
+/// One row of `slipway image ls`.
+struct NameRow {
+  std::string name, platform, image_id;
+  uint64_t size_bytes = 0;  ///< of the compressed layers
+  std::string created;      ///< as the config says
+};
+/// All names, sorted; damaged records are left out.
+std::vector<NameRow> list_names(const cache::Store& store);
+/// Forgets a name, of all platforms; what nothing else needs goes with the next gc. False = there
+/// was none.
+bool forget_name(cache::Store& store, const std::string& name);
 
 }  // namespace slipway::image

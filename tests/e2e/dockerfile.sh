@@ -166,6 +166,73 @@ EOF
   contains "$err" token
 }
 
+test_a_changed_secret_is_told_or_runs_again() {
+  busybox_base
+  new_dir app
+  printf 'FROM base:1\nRUN --mount=type=secret,id=token cat /run/secrets/token | wc -c >/n\n' >Dockerfile
+  echo first-secret-value >token
+  expect_exit 0 docker_build --secret id=token,src=token
+  echo second-secret-value >token
+  expect_exit 0 docker_build --secret id=token,src=token --explain
+  contains "$err" "cached"
+  contains "$err" "the value of the secret 'token' has changed since"
+  # The first time with the flag has another key.
+  expect_exit 0 docker_build --secret id=token,src=token --rebuild-on-secret-change
+  expect_exit 0 docker_build --secret id=token,src=token --rebuild-on-secret-change
+  contains "$err" "wc -c >/n: cached"
+  echo third-secret-value >token
+  expect_exit 0 docker_build --secret id=token,src=token --rebuild-on-secret-change --explain
+  lacks "$err" "wc -c >/n: cached"
+  contains "$err" "secret token"
+}
+
+test_several_platforms_by_cross_building() {
+  busybox_base
+  new_dir app
+  cat >Dockerfile <<'EOF'
+FROM --platform=$BUILDPLATFORM base:1 AS build
+ARG TARGETARCH BUILDARCH
+RUN echo "$BUILDARCH builds for $TARGETARCH" >/out
+FROM scratch
+COPY --from=build /out /out
+EOF
+  expect_exit 0 docker_build --platform linux/amd64,linux/arm64 --oci out
+  local index digest
+  index=$(jq -r '.manifests[0].digest' out/index.json)
+  equal "$(jq -r '[.manifests[].platform.architecture] | join(" ")' "out/blobs/sha256/${index#sha256:}")" "amd64 arm64"
+  local native
+  native=$(dpkg --print-architecture)
+  for digest in $(jq -r '.manifests[].digest' "out/blobs/sha256/${index#sha256:}"); do
+    digest=$(jq -r '.layers[0].digest' "out/blobs/sha256/${digest#sha256:}")
+    tar -xzOf "out/blobs/sha256/${digest#sha256:}" out >>said
+  done
+  equal "$(<said)" "$native builds for amd64"$'\n'"$native builds for arm64"
+  # What this machine cannot run is told as that.
+  printf '\177ELF\002\001\001' >sh
+  head -c 200 /dev/zero >>sh
+  chmod 755 sh
+  printf 'FROM scratch\nCOPY sh /bin/sh\nRUN true\n' >Dockerfile
+  expect_exit 1 docker_build --platform linux/s390x
+  contains "$err" "error: Dockerfile:3:"
+  contains "$err" "Exec format error"
+  contains "$err" "FROM --platform=\$BUILDPLATFORM"
+}
+
+test_names_are_listed_and_forgotten() {
+  new_dir app
+  printf 'FROM scratch\nLABEL a=b\n' >Dockerfile
+  expect_exit 0 slipway build . -t hello:1 -t example.com/there/hello:2
+  expect_exit 0 slipway image ls
+  contains "$out" "hello:1"
+  contains "$out" "example.com/there/hello:2"
+  expect_exit 2 slipway image rm hello:1 helo:1
+  contains "$err" "there is no image 'helo:1'"
+  contains "$err" "did you mean 'hello:1'?"
+  expect_exit 0 slipway image rm hello:1
+  expect_exit 0 slipway image ls --json
+  equal "$(jq -r '[.[].name] | join(" ")' "$out")" "example.com/there/hello:2"
+}
+
 test_cache_mounts_outlive_builds_and_are_no_layer() {
   busybox_base
   new_dir app
