@@ -1,9 +1,8 @@
 #include "build/bases.h"
 
-#include <fcntl.h>
-
 #include "base/text.h"
 #include "build/image_trees.h"
+#include "build/layer_pull.h"
 #include "image/import.h"
 #include "image/layers.h"
 #include "image/names.h"
@@ -157,21 +156,19 @@ void Bases::bring(engine::Engine& engine, Known& known) {
   request.reference = *known.registry;
   for (const oci::Descriptor& layer : manifest->layers)
     if (!session_.store.has_blob(layer.digest.substr(7))) request.blobs.push_back(layer);
-  std::map<std::string, Fd> pulled;
-  if (!request.blobs.empty())
-    fetcher_.pull(request, [&](const oci::Descriptor& blob, Fd file) {
-      pulled[blob.digest] = std::move(file);
-    });
   const image::Trees trees = image_trees(session_.store, engine);
-  const auto open = [&](const oci::Descriptor& blob) {
-    const auto found = pulled.find(blob.digest);
-    if (found == pulled.end()) fail(ExitCode::machine, "the layer {} was not fetched", blob.digest);
-    const int copy = fcntl(found->second.get(), F_DUPFD_CLOEXEC, 0);
-    if (copy < 0) fail_errno("duplicate a descriptor");
-    return Fd(copy);
-  };
-  image::Imported imported = image::import_image(context(engine, trees, known.registry->familiar()),
-                                                 known.manifest, known.config, open);
+  LayerPull pull(fetcher_, std::move(request), session_.cancel);
+  image::Imported imported;
+  try {
+    imported = image::import_image(context(engine, trees, known.registry->familiar()),
+                                   known.manifest, known.config,
+                                   [&](const oci::Descriptor& blob) { return pull.take(blob); });
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const Error&) {
+    pull.rethrow_failure();
+    throw;
+  }
   known.image = std::move(imported.image);
   known.brought = resolved(imported.snapshot, imported.chain_id);
 }

@@ -1,4 +1,4 @@
-// From a request to a finished build of whichever kind, and its record.
+// From a request to a finished build of whichever kind and its record, or to what a build would do.
 #include "build/app_build.h"
 #include "build/container_build.h"
 #include "build/image_load.h"
@@ -33,6 +33,23 @@ BuildOutcome build_app(const Session& session, const BuildRequest& request) {
     record.finish("failed", Error(ExitCode::bug, error.what()), {});
     throw;
   }
+}
+
+DetectOutcome detect_app(const Session& session, const BuildRequest& request) {
+  Project project = open_project(session, request);
+  const StrategyChoice choice = choose_strategy(project, request);
+  if (choice.strategy != Strategy::buildpack) return detect_containers(request, project, choice);
+  DetectOutcome outcome = detect_buildpacks(session, request, std::move(project));
+  outcome.notes.insert(outcome.notes.begin(), choice.notes.begin(), choice.notes.end());
+  return outcome;
+}
+
+Json plan_app(const Session& session, const BuildRequest& request) {
+  Project project = open_project(session, request);
+  const StrategyChoice choice = choose_strategy(project, request);
+  if (choice.strategy == Strategy::buildpack)
+    return plan_buildpacks(session, request, std::move(project));
+  return plan_images(session, request, std::move(project), choice);
 }
 
 }  // namespace slipway::build

@@ -9,6 +9,7 @@
 #include "build/container_units.h"
 #include "build/image_outputs.h"
 #include "build/image_trees.h"
+#include "build/plan.h"
 #include "image/layers.h"
 
 namespace slipway::build {
@@ -51,7 +52,8 @@ struct Target {
 
 class ContainerBuild {
  public:
-  ContainerBuild(const Session& session, const BuildRequest& request, BuildRecorder& record,
+  /// Without a recorder nothing may be built.
+  ContainerBuild(const Session& session, const BuildRequest& request, BuildRecorder* record,
                  Project project)
       : session_(session),
         request_(request),
@@ -61,13 +63,9 @@ class ContainerBuild {
         bases_(session, make_fetcher(session), stacks_, request.container.pull) {}
 
   BuildOutcome run(const StrategyChoice& choice) {
-    out().emit(report::BuildStarted{record_.id(), project_.app, strategy_name(choice.strategy),
+    out().emit(report::BuildStarted{record_->id(), project_.app, strategy_name(choice.strategy),
                                     choice.reason, container_stack});
-    for (const std::string& note : choice.notes) out().warning(note);
-    plan_ = plan_containers(project_, request_, choice.strategy);
-    for (const std::string& warning : plan_.warnings) out().warning(warning);
-    hide_secrets();
-    start_engine();
+    prepare(choice);
     try {
       return build();
     } catch (const Error&) {
@@ -76,8 +74,22 @@ class ContainerBuild {
     }
   }
 
+  Json describe(const StrategyChoice& choice) {
+    prepare(choice);
+    std::vector<graph::NodeRef> roots;
+    for (const Target& target : compile_all())
+      if (target.compiled.root) roots.push_back(target.compiled.root);
+    return {{"app", project_.app},
+            {"strategy", strategy_name(choice.strategy)},
+            {"reason", choice.reason},
+            {"stack", container_stack},
+            {"steps", describe_steps(*engine_, roots)}};
+  }
+
  private:
   report::Stream& out() { return session_.stream; }
+  void prepare(const StrategyChoice& choice);
+  std::vector<Target> compile_all();
   void hide_secrets();
   void start_engine();
   BuildOutcome build();
@@ -98,13 +110,21 @@ class ContainerBuild {
 
   const Session& session_;
   const BuildRequest& request_;
-  BuildRecorder& record_;
+  BuildRecorder* record_;
   Project project_;
   ContainerPlan plan_;
   stack::Stacks stacks_;
   Bases bases_;
   std::unique_ptr<engine::Engine> engine_;
 };
+
+void ContainerBuild::prepare(const StrategyChoice& choice) {
+  for (const std::string& note : choice.notes) out().warning(note);
+  plan_ = plan_containers(project_, request_, choice.strategy);
+  for (const std::string& warning : plan_.warnings) out().warning(warning);
+  hide_secrets();
+  start_engine();
+}
 
 // Values that only a step may see: secrets, and config vars that became build args.
 void ContainerBuild::hide_secrets() {
@@ -196,7 +216,7 @@ void ContainerBuild::tell_failure(const Target& target, const engine::StepFailed
     std::string hint = error.hint();
     if (!tail.empty()) hint += "\nlast output:\n" + tail;
     hint += fmt::format("\nthe full log is in {}; --debug opens a shell where it failed",
-                        session_.store.log_path(record_.id()).string());
+                        session_.store.log_path(record_->id()).string());
     throw Error(ExitCode::build_failed, error.cause())
         .set_pos(*error.pos())
         .set_hint(std::string(trim(hint)));
@@ -307,8 +327,7 @@ std::vector<BuiltImage> ContainerBuild::make_images(const std::vector<Target>& t
   return images;
 }
 
-BuildOutcome ContainerBuild::build() {
-  const auto started = steady_clock::now();
+std::vector<Target> ContainerBuild::compile_all() {
   std::vector<oci::Platform> platforms = request_.container.platforms;
   if (platforms.empty()) platforms.push_back(oci::native_platform());
   std::vector<Target> targets;
@@ -318,21 +337,34 @@ BuildOutcome ContainerBuild::build() {
       // L1: only the first platform reports.
       if (platform == platforms.front()) tell_findings(targets.back());
     }
+  return targets;
+}
+
+BuildOutcome ContainerBuild::build() {
+  const auto started = steady_clock::now();
+  const std::vector<Target> targets = compile_all();
   solve(targets);
 
   BuildOutcome outcome;
-  outcome.build_id = record_.id();
+  outcome.build_id = record_->id();
   outcome.app = project_.app;
   outcome.app_id = project_.app_id;
   outcome.cached = engine_->steps_ran() == 0;
-  std::vector<BuiltImage> images = make_images(targets);
-  Json metadata = Json::object();
-  if (plan_.heroku_yml) metadata["heroku.yml"] = heroku_about(*plan_.heroku_yml);
-  const WrittenImages written =
-      write_images(session_, *engine_, request_, project_, metadata, images);
-  outcome.image_ids = written.ids;
+  WrittenImages written;
+  // Layers cost more than most steps: without a place to put them there are none.
+  if (request_.images.wanted() || request_.metadata_file) {
+    std::vector<BuiltImage> images = make_images(targets);
+    Json metadata = Json::object();
+    if (plan_.heroku_yml) metadata["heroku.yml"] = heroku_about(*plan_.heroku_yml);
+    written = write_images(session_, *engine_, request_, project_, metadata, images);
+    outcome.image_ids = written.ids;
+  } else {
+    out().warning(
+        "no output was asked for: the result stays in the cache (name it with -t, write it with "
+        "--oci, --docker-archive or --dir, or --push it)");
+  }
 
-  project_.state.last = {{"build", record_.id()}, {"images", written.about}};
+  project_.state.last = {{"build", record_->id()}, {"images", written.about}};
   project_.state.save(session_.store);
   if (engine_->worker_started()) session_.store.sync();
   outcome.duration = duration_cast<milliseconds>(steady_clock::now() - started);
@@ -343,7 +375,7 @@ BuildOutcome ContainerBuild::build() {
   finished.steps_total = engine_->steps_ran() + finished.steps_cached;
   finished.artifact_size = written.size_bytes;
   finished.next_command = written.next_command;
-  record_.finish_ok(finished, outcome);
+  record_->finish_ok(finished, outcome);
   tidy_store(session_.store, *engine_);
   return outcome;
 }
@@ -353,7 +385,25 @@ BuildOutcome ContainerBuild::build() {
 BuildOutcome build_containers(const Session& session, const BuildRequest& request,
                               BuildRecorder& record, Project project,
                               const StrategyChoice& choice) {
-  return ContainerBuild(session, request, record, std::move(project)).run(choice);
+  return ContainerBuild(session, request, &record, std::move(project)).run(choice);
+}
+
+DetectOutcome detect_containers(const BuildRequest& request, const Project& project,
+                                const StrategyChoice& choice) {
+  DetectOutcome outcome;
+  outcome.app = project.app;
+  outcome.strategy = strategy_name(choice.strategy);
+  outcome.stack = container_stack;
+  outcome.reason = choice.reason;
+  outcome.notes = choice.notes;
+  for (const ContainerUnit& unit : plan_containers(project, request, choice.strategy).units)
+    outcome.images.push_back({unit.name, unit.file.file, unit.target});
+  return outcome;
+}
+
+Json plan_images(const Session& session, const BuildRequest& request, Project project,
+                 const StrategyChoice& choice) {
+  return ContainerBuild(session, request, nullptr, std::move(project)).describe(choice);
 }
 
 }  // namespace slipway::build

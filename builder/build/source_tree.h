@@ -15,6 +15,8 @@
 
 namespace slipway::build {
 
+constexpr const char* stdin_source = "-";
+
 struct SourceTree {
   fs::path folder;       ///< absolute
   std::string identity;  ///< stable name of where it came from: path or URL without credentials
@@ -22,9 +24,13 @@ struct SourceTree {
   std::string commit;    ///< SOURCE_VERSION; empty for a plain folder
   std::optional<int64_t> commit_time;  ///< seconds
   std::optional<TempDir> temporary;
+  /// The source is a Dockerfile that came on stdin, and the folder is empty.
+  std::optional<std::string> dockerfile;
 };
 
-/// Throws Error(usage) when there is no such source, Error(outside) when it cannot be fetched.
+/// A folder, an archive, a git URL with #ref, or "-": what stands on stdin, an archive or (as with
+/// `docker build -`) a Dockerfile without a context. Throws Error(usage) when there is no such
+/// source, Error(outside) when it cannot be fetched.
 SourceTree bring_source(const std::string& source, const fetch::Fetcher& fetcher,
                         report::Stream& stream);
 

@@ -34,7 +34,7 @@ struct LayerInput {
   /// layer, whose digests need not be read again; unset = none. It is no part of the layer's
   /// identity.
   Digest known;
-  archive::Codec codec = archive::Codec::gzip;
+  archive::Codec codec = archive::Codec::gzip_quick;
   /// Times newer than this are set to it (rewrite-timestamp, O9); seconds; absent = as they are.
   std::optional<int64_t> clamp_time;
   /// When set, the layer is this, whatever the stack holds. The caller's.

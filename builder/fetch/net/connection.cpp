@@ -168,7 +168,8 @@ HttpReply Connection::send(const HttpCall& call) {
   set_common_options(handle, call.stall_limit);
   set(CURLOPT_ERRORBUFFER, static_cast<char*>(words));
   set(CURLOPT_URL, address.c_str());
-  set(CURLOPT_BUFFERSIZE, receive_buffer_bytes);
+  // Refused while the buffer of a call that failed is still there: then that one is used.
+  (void)curl_easy_setopt(handle, CURLOPT_BUFFERSIZE, receive_buffer_bytes);
   set(CURLOPT_UPLOAD_BUFFERSIZE, send_buffer_bytes);
   set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
   set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
