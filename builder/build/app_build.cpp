@@ -369,7 +369,7 @@ slug::Manifest AppBuild::make_manifest(const PipelineFacts& facts,
 
 BuildOutcome AppBuild::build() {
   const auto started = steady_clock::now();
-  if (request_.images.wanted()) check_stack_is_image(plan_.stack);
+  if (request_.images.asked_for()) check_stack_is_image(plan_.stack);
   if (request_.on_failed_step) plan_.engine->set_on_failed_step(request_.on_failed_step);
   announce();
   choose_packs();
@@ -431,7 +431,7 @@ BuildOutcome AppBuild::build() {
   outcome.snapshot = sealed.snapshot;
   outcome.manifest = make_manifest(facts, types, artifact, time);
   std::vector<BuiltImage> images;
-  if (request_.images.wanted()) images.push_back(make_image(sealed, facts, types, time));
+  if (request_.images.asked_for()) images.push_back(make_image(sealed, facts, types, time));
   try {
     write_slug_file(session_.store, request_, outcome);
   } catch (const Error& error) {

@@ -1,7 +1,6 @@
 // What a build would do: `slipway detect` and `slipway plan`.
 #include "build/container_build.h"
 #include "build/plan.h"
-#include "build/record.h"
 
 namespace slipway::build {
 namespace {

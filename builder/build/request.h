@@ -74,8 +74,10 @@ struct ImageOutputs {
   std::map<std::string, std::string> annotations;
   bool print_id = false;  ///< -q
   bool any() const { return oci || oci_archive || docker_archive || dir || push || load; }
+  /// Whether somebody asked for an image: a build with buildpacks makes one only then.
+  bool asked_for() const { return any() || !tags.empty() || iidfile; }
   /// Whether images must be made at all: layers cost more than most steps.
-  bool wanted() const { return any() || !tags.empty() || iidfile || print_id; }
+  bool wanted() const { return asked_for() || print_id; }
 };
 
 struct BuildRequest {

@@ -324,6 +324,8 @@ test_flags_of_docker_that_mean_nothing_here() {
   contains "$err" "--squash is not taken"
   contains "$err" "COPY --from"
   expect_exit 2 docker_build --builder x
+  DOCKER_HOST=tcp://127.0.0.1:1 expect_exit 2 docker_build --load
+  contains "$err" "| docker load"
   expect_exit 0 docker_build --rm --force-rm -q
   contains "$out" sha256:
 }

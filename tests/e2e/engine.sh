@@ -281,9 +281,10 @@ test_buildah_reads_and_writes() {
   new_app
   # It makes a name of the folder's path, which must be in lower case.
   local layout theirs=$test_state/theirs
-  layout=/tmp/slipway-buildah-$$/layout
-  trap 'rm -rf "${layout%/*}"; stop_background' EXIT
-  mkdir "${layout%/*}"
+  lower_folder=/tmp/slipway-buildah-$$
+  trap 'rm -rf "$lower_folder"; stop_background' EXIT
+  mkdir "$lower_folder"
+  layout=$lower_folder/layout
   expect_exit 0 docker_build -t hello:1 --oci "$layout"
   local storage=(--root "$test_state/buildah" --runroot "$test_state/buildah-run" --storage-driver vfs) container
   container=$(buildah "${storage[@]}" from "oci:$layout:1" 2>../log) || fail "buildah: $(<../log)"

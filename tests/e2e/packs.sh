@@ -76,7 +76,7 @@ debian_store() { # NAME
     fi
     slipway stack create debian-12
   ) 9>"$SLIPWAY_HOME.lock" >&2 || fail "stack debian-12 could not be made"
-  trap 'slipway cache purge "$app" >/dev/null 2>&1; stop_background' EXIT
+  trap 'slipway cache purge "$app" >/dev/null 2>&1 || true; stop_background' EXIT
 }
 
 # What lib.sh keeps from tests; unexported, so that only debian_store hands it on.
