@@ -92,6 +92,25 @@ Fields exec_fields(const graph::ExecOp& op) {
   return fields;
 }
 
+// K2: of a root what it is, not what it was called. The identity has a commit, the bytes' digest,
+// the layers.
+Fields source_fields(const graph::Op& op) {
+  if (std::holds_alternative<graph::ImageOp>(op)) return {};
+  graph::Op plain = op;
+  if (auto* http = std::get_if<graph::HttpOp>(&plain)) {
+    http->url.clear();
+    http->checksum.clear();
+  } else if (auto* git = std::get_if<graph::GitOp>(&plain)) {
+    git->checksum.clear();
+    // What is kept of a repository names where it came from.
+    if (!git->keep_git_dir) {
+      git->url.clear();
+      git->ref.clear();
+    }
+  }
+  return graph::definition_fields(plain);
+}
+
 Fields key_fields(const graph::Op& op) {
   if (const auto* exec = std::get_if<graph::ExecOp>(&op)) return exec_fields(*exec);
   const auto* file = std::get_if<graph::FileOp>(&op);
@@ -198,14 +217,13 @@ bool Engine::State::is_fresh(const NodeRef& node) {
   return fresh[node->digest()] = result;
 }
 
-Digest Engine::State::input_key(const NodeRef& input) {
-  Digest own;
+Digest Engine::State::input_key(Engine& engine, const NodeRef& input) {
   {
     const std::lock_guard lock(memo_mutex);
     const auto found = found_by.find(input->digest());
     if (found != found_by.end()) return found->second;
-    own = keys.at(input->digest())->key;
   }
+  const Digest own = key(engine, input)->key;
   if (is_source(*input) || is_fresh(input) || workspace_root(input)) return own;
   // Once found by its content, it goes by the key it was first stored under.
   const auto facts = options.store->peek_result(own);
@@ -224,8 +242,14 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
     builder.add(name, value);
     made.fields.push_back({std::move(name), std::move(value)});
   };
-  for (auto& [name, value] : key_fields(node->op())) add(std::move(name), std::move(value));
-  if (is_source(*node)) add(node_title(*node), identity(engine, node)->text);
+  // Titles are for people: they hold numbers of steps, and are no part of a key.
+  const auto add_input = [&](const std::string& name, std::string shown, std::string value) {
+    builder.add(name, value);
+    made.fields.push_back({std::move(shown), std::move(value)});
+  };
+  for (auto& [name, value] : is_source(*node) ? source_fields(node->op()) : key_fields(node->op()))
+    add(std::move(name), std::move(value));
+  if (is_source(*node)) add_input("identity", node_title(*node), identity(engine, node)->text);
 
   const std::vector<ReadPart> parts = read_parts(*node);
   const auto add_selection = [&](const ReadPart& part, const std::string& label,
@@ -261,8 +285,9 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
       } else {
         made.has_content = true;
         for (const ReadPart* part : of_input) {
-          builder.add("selector", selector_text(part->action));
-          add(fmt::format("{} from {}", part->what, node_title(*input)), input_key(input).hex());
+          builder.add(part->what + " selector", selector_text(part->action));
+          add_input(part->what + " from", fmt::format("{} from {}", part->what, node_title(*input)),
+                    input_key(engine, input).hex());
         }
       }
     } catch (Error& error) {
@@ -271,7 +296,8 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
   }
   for (const size_t i : whole_inputs(*node, parts)) {
     const NodeRef& input = node->inputs()[i];
-    add((is_source(*input) ? "" : "result of ") + node_title(*input), input_key(input).hex());
+    add_input("input", (is_source(*input) ? "" : "result of ") + node_title(*input),
+              input_key(engine, input).hex());
   }
 
   if (const auto* exec = std::get_if<graph::ExecOp>(&node->op())) {

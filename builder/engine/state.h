@@ -130,7 +130,7 @@ struct Engine::State {
   std::shared_ptr<const NodeKey> content_key(Engine& engine, const graph::NodeRef& node,
                                              const std::vector<Solved>& inputs);
   bool is_fresh(const graph::NodeRef& node);
-  Digest input_key(const graph::NodeRef& input);
+  Digest input_key(Engine& engine, const graph::NodeRef& input);
   cache::Ledger ledger(Engine& engine, const graph::NodeRef& node, const NodeKey& key);
   std::string scope(const graph::NodeRef& node) const;
   NodeKey make_key(Engine& engine, const graph::NodeRef& node, const std::vector<Solved>* inputs);
@@ -165,8 +165,9 @@ struct Engine::State {
   void add_mount(Engine& engine, const graph::Mount& mount,
                  const std::vector<graph::NodeRef>& inputs, const std::vector<Solved>& solved,
                  Step& step);
-  void add_caches(const graph::NodeRef& node, const std::vector<graph::NodeRef>& inputs,
-                  const std::vector<Solved>& solved, Step& step);
+  void add_caches(Engine& engine, const graph::NodeRef& node,
+                  const std::vector<graph::NodeRef>& inputs, const std::vector<Solved>& solved,
+                  Step& step);
   void add_environment(const graph::ExecOp& op, Step& step);
   std::optional<std::string> secret_value(const std::string& id);
   StepOutcome run_command(Engine& engine, const graph::ExecOp& op, const sandbox::ExecSpec& spec,

@@ -115,10 +115,8 @@ json limits(const ExecSpec& spec) {
     const auto value = [](int64_t given) {
       return given < 0 ? RLIM_INFINITY : static_cast<rlim_t>(given);
     };
-    const size_t index = static_cast<size_t>(
-        std::find(std::begin(limit_names), std::end(limit_names), limit.name) - limit_names);
     rlimit own{};
-    if (getrlimit(static_cast<__rlimit_resource>(limit_numbers[index]), &own) == 0 &&
+    if (getrlimit(static_cast<__rlimit_resource>(limit_number(limit.name)), &own) == 0 &&
         value(limit.hard) > own.rlim_max)
       throw Error(ExitCode::machine, fmt::format("--ulimit {}={}: the limit here is {}", limit.name,
                                                  limit.hard, own.rlim_max))
@@ -186,6 +184,11 @@ json runtime_config(const RuntimeInput& input) {
   else
     config["linux"]["seccomp"] = json::parse(input.setup.seccomp_json);
   return config;
+}
+
+int limit_number(const std::string& name) {
+  const auto found = std::find(std::begin(limit_names), std::end(limit_names), name);
+  return found == std::end(limit_names) ? -1 : limit_numbers[found - limit_names];
 }
 
 std::string limit_type(const std::string& name) {

@@ -33,6 +33,9 @@ nlohmann::json runtime_config(const RuntimeInput& input);
 /// The type of a resource limit ("nofile" → "RLIMIT_NOFILE"); empty for an unknown name.
 std::string limit_type(const std::string& name);
 
+/// Its number, RLIMIT_NOFILE; -1 for an unknown name.
+int limit_number(const std::string& name);
+
 /// All capabilities there are, for Security::insecure.
 constexpr uint64_t all_capabilities = (1ULL << 41) - 1;
 

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "sandbox/chroot_worker.h"
 #include "sandbox/host_trust.h"
 #include "sandbox/ids.h"
 #include "sandbox/limits.h"
@@ -368,8 +369,7 @@ std::unique_ptr<Worker> Worker::start(const WorkerOptions& options) {
     case Isolation::none:
       return start_plain_worker(options);
     case Isolation::chroot:
-      throw Error(ExitCode::machine, "isolation \"chroot\" is not available in this version")
-          .set_hint("use --isolation=oci, or --isolation=none on a machine you can spare");
+      return start_chroot_worker(options);
   }
   throw std::logic_error("unknown isolation");
 }

@@ -1,0 +1,22 @@
+// What the mounts of a step have in common on every rung that changes the root.
+#pragma once
+
+#include <string>
+
+#include "base/fd.h"
+#include "sandbox/worker.h"
+
+namespace slipway::sandbox {
+
+/// Throws Error(app_files) unless `dest` is an absolute path at which something may be mounted.
+void check_mount_dest(const std::string& dest);
+/// Throws Error(app_files) unless it is one name.
+void check_mount_name(const std::string& name);
+
+/// Opens the directory of a cache mount below `caches`, made and seeded when it is missing.
+Fd take_cache(int caches, int snapshots, const StepMount& mount, bool single_id);
+
+/// /etc/hosts of a step (X8). Throws Error(usage) for a malformed extra host.
+std::string hosts_text(const ExecSpec& spec);
+
+}  // namespace slipway::sandbox
