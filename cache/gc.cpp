@@ -267,8 +267,23 @@ void Census::read_pins() {
     if (value.is_object() && value.contains("artifact") && value["artifact"].is_string())
       kept.insert(Digest::from_hex(value["artifact"].get<std::string>()));
   }
+  std::set<std::string> kept_blobs;
+  Query images = database_.query("SELECT value FROM named_values WHERE area = 'image'");
+  while (images.next()) {
+    // As with releases: what cannot be read must not be taken for nothing.
+    const Json value = images.json(0);
+    try {
+      pin_chain(value.at("snapshot").get<uint64_t>());
+      for (const Json& id : value.at("artifacts"))
+        kept.insert(Digest::from_hex(id.get<std::string>()));
+      for (const Json& sha256 : value.at("blobs")) kept_blobs.insert(sha256.get<std::string>());
+    } catch (const Json::exception& problem) {
+      fail(ExitCode::machine, "the store's record of an image is damaged: {}", problem.what());
+    }
+  }
   for (ArtifactNode& artifact : artifacts_)
     if (kept.contains(artifact.id)) artifact.pinned = true;
+  std::erase_if(blobs_, [&](const auto& blob) { return kept_blobs.contains(blob.sha256); });
 }
 
 void Census::pin_chain(SnapshotId id) {

@@ -86,7 +86,7 @@ struct ChunkRef {
 
 /// An artifact as a list of chunks: how a slug is kept without storing its bytes twice.
 struct Artifact {
-  Digest id;                ///< digest over the chunk keys and the compressor's name
+  Digest id;                ///< of all that decides its bytes: listing, times, compressor
   std::string sha256;       ///< of the whole file
   uint64_t size_bytes = 0;  ///< of the whole file
   uint64_t raw_size_bytes = 0;
@@ -289,7 +289,8 @@ class Store {
   /// Drops what nothing needs, then results, artifacts and blobs by last use until the store is
   /// under limit_bytes; with limit 0 all that no lease, app cache or kept artifact needs. Kept are:
   /// what a lease protects, app caches, artifacts named by a value {"artifact": "<hex>"} of the
-  /// area "release-artifact", values, build records and the newest logs of each app. A snapshot
+  /// area "release-artifact", what a value {"snapshot", "artifacts", "blobs"} of the area "image"
+  /// names, values, build records and the newest logs of each app. A snapshot
   /// counts as used when anything that stands on it was. Packs that are mostly dead are rewritten
   /// unless another process holds a lease. Not while other threads read chunks of this store.
   Garbage collect(uint64_t limit_bytes);

@@ -40,26 +40,43 @@ NameLocale::~NameLocale() {
   freelocale(own_);
 }
 
-ArchiveReader::ArchiveReader(int fd)
-    : fd_(fd), input_(fd), buffer_(new char[block_bytes]), handle_(archive_read_new()) {
+ArchiveReader::ArchiveReader(int fd, const ReaderRules& rules)
+    : fd_(fd),
+      rules_(rules),
+      input_(fd),
+      buffer_(new char[block_bytes]),
+      handle_(archive_read_new()) {
   if (!handle_) throw std::bad_alloc();
   archive_read_support_format_tar(handle_.get());
-  archive_read_support_format_cpio(handle_.get());
-  archive_read_support_format_zip(handle_.get());
+  if (rules.tar_only) {
+    // A tar of nothing, without even its end marker.
+    archive_read_support_format_empty(handle_.get());
+  } else {
+    archive_read_support_format_cpio(handle_.get());
+    archive_read_support_format_zip(handle_.get());
+  }
   archive_read_set_callback_data(handle_.get(), this);
   const std::string_view start = input_.peek(4);
-  if (start.empty()) fail(ExitCode::outside, "the archive is empty");
-  const bool is_zip = start.substr(0, 2) == "PK";
+  if (start.empty() && !rules.tar_only) fail(ExitCode::outside, "the archive is empty");
+  const bool is_zip = !rules.tar_only && start.substr(0, 2) == "PK";
   locale_.emplace(is_zip);
+  if (!is_zip) decoder_ = make_decoder(input_);
   const off_t offset = lseek(fd, 0, SEEK_CUR);
-  if (is_zip && offset >= 0) {
+  const bool seeks = is_zip || (rules.seek_in_plain && !decoder_->compressed());
+  if (seeks && offset >= 0) {
+    decoder_.reset();
     // A zip's modes and links stand in its directory at the end.
     base_ = offset - static_cast<off_t>(input_.available().size());
     if (lseek(fd, base_, SEEK_SET) != base_) fail_errno("seek in the archive");
     archive_read_set_read_callback(handle_.get(), read_direct);
     archive_read_set_seek_callback(handle_.get(), seek_direct);
   } else {
-    decoder_ = make_decoder(input_);
+    if (!decoder_) decoder_ = make_decoder(input_);  // a zip from a pipe
+    if (rules.ahead || rules.sha256) {
+      auto ahead = std::make_unique<DecodeAhead>(std::move(decoder_), rules.sha256);
+      ahead_ = ahead.get();
+      decoder_ = std::move(ahead);
+    }
     archive_read_set_read_callback(handle_.get(), read_decoded);
   }
 }
@@ -102,6 +119,7 @@ uint64_t ArchiveReader::header_position() const {
 }
 
 void ArchiveReader::track_positions() {
+  SLIPWAY_CHECK(ahead_ == nullptr);
   tracking_ = true;
   if (!decoder_) return;
   decoder_->on_decoded = [this](uint64_t decoded) {
@@ -126,6 +144,11 @@ uint64_t ArchiveReader::compressed_at(uint64_t decoded) {
 
 bool ArchiveReader::is_tar() const {
   return (archive_format(handle_.get()) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+}
+
+std::string ArchiveReader::sha256() {
+  SLIPWAY_CHECK(ahead_ != nullptr);
+  return ahead_->sha256();
 }
 
 la_ssize_t ArchiveReader::read_decoded(struct archive* handle, void* self, const void** data) {
@@ -161,7 +184,7 @@ void ArchiveReader::finish() {
   // A tar's end marker is consumed by the failed search for another header.
   const bool at_marker =
       archive_filter_bytes(handle_.get(), 0) > archive_read_header_position(handle_.get());
-  if (needs_end_ && is_tar() && !at_marker)
+  if (is_tar() && !at_marker && rules_.end_marker)
     fail(ExitCode::outside, "the tar ends without its end marker: it was cut short");
   if (!decoder_) return;
   // Checksums of the compressed stream come after the tar's own end.

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "archive/decode.h"
+#include "archive/decode_ahead.h"
 
 namespace slipway::archive {
 
@@ -32,17 +33,27 @@ class NameLocale {
   locale_t own_, previous_{};
 };
 
+/// What an archive may be, beside readable.
+struct ReaderRules {
+  bool tar_only = false;
+  /// A tar must end with its marker; the digest of an image's layer says as much.
+  bool end_marker = true;
+  /// Decode on a thread of its own, and hash all that was decoded. No positions then.
+  bool ahead = false;
+  bool sha256 = false;
+  /// What is not compressed and can be sought in: members that are not read are passed over.
+  bool seek_in_plain = false;
+};
+
 /// Registers its own address with libarchive, hence immovable. To be used by the thread that made
 /// it.
 class ArchiveReader {
  public:
   /// Reads `fd` from its current offset; seeks in it if it is a zip and can.
-  explicit ArchiveReader(int fd);
+  explicit ArchiveReader(int fd, const ReaderRules& rules = {});
   ArchiveReader(const ArchiveReader&) = delete;
   ArchiveReader& operator=(const ArchiveReader&) = delete;
 
-  /// A tar may end without its end marker; before the first next().
-  void accept_missing_end() { needs_end_ = false; }
   /// nullptr at the end, which was checked. `warning` gets libarchive's doubts about this entry.
   archive_entry* next(std::string& warning);
   /// The next block of the entry's content; false at its end. Blocks come in order; what lies
@@ -61,6 +72,8 @@ class ArchiveReader {
   /// Known at the end: other bytes follow the compressed stream.
   bool trailing_garbage() const { return decoder_ && decoder_->trailing_garbage(); }
   bool is_tar() const;
+  /// With rules.sha256, at the end: of all decoded bytes, hex digits.
+  std::string sha256();
   /// False when the bytes were no gzip, bzip2, xz or zstd.
   bool is_compressed() const { return decoder_ && decoder_->compressed(); }
 
@@ -76,15 +89,17 @@ class ArchiveReader {
   [[noreturn]] void fail_damaged();
 
   int fd_;
+  const ReaderRules rules_;
   InputFile input_;
   std::optional<NameLocale> locale_;
   std::unique_ptr<Decoder> decoder_;  // none: read from fd_ with seeking
+  DecodeAhead* ahead_ = nullptr;      // the same, if it is one
   off_t base_ = 0;
   uint64_t direct_read_bytes_ = 0;
   struct Mark {
     uint64_t decoded = 0, compressed = 0;
   };
-  bool opened_ = false, tracking_ = false, needs_end_ = true;
+  bool opened_ = false, tracking_ = false;
   Mark passed_;             // the last mark at or before the position asked last
   std::deque<Mark> marks_;  // those after it
   std::unique_ptr<char[]> buffer_;

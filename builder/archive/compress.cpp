@@ -21,6 +21,8 @@ namespace slipway::archive {
 namespace {
 
 constexpr size_t open_batch = 64;
+// Machines with many processors: chunks have 4 MiB on average, 8 at most.
+constexpr uint64_t in_flight_bytes_max = 96 << 20;
 
 int usable_processors() {
   cpu_set_t set;
@@ -222,7 +224,8 @@ class Reader {
   std::string header_;
 };
 
-// Keeps chunks in order and memory bounded: at most 2 * threads_ chunks with bytes are in flight.
+// Keeps chunks in order and memory bounded: at most 2 * threads_ chunks and in_flight_bytes_max of
+// their bytes are in flight.
 class Pipeline {
  public:
   Pipeline(const TarInput& input, const TarPlan& plan, const CompressOptions& options)
@@ -255,12 +258,13 @@ class Pipeline {
     job.raw = take_buffer(part.raw_size);
     reader_.read(part, job.raw.data.get());
     ++in_flight_;
+    in_flight_bytes_ += part.raw_size;
     pool_->submit(job, !job.chunk.known, hand_on);
   }
 
   bool is_ready(const Job& job) {
     // One chunk a thread at work, one waiting for each: the reader is never the brake.
-    if (in_flight_ >= 2 * threads_) return true;
+    if (in_flight_ >= 2 * threads_ || in_flight_bytes_ >= in_flight_bytes_max) return true;
     return !job.raw.data || pool_->is_done(job);
   }
 
@@ -269,6 +273,7 @@ class Pipeline {
     if (job.raw.data) {
       pool_->wait(job);
       --in_flight_;
+      in_flight_bytes_ -= job.chunk.raw_size;
       free_.push_back(std::move(job.raw));
     }
     raw_done_ += job.chunk.raw_size;
@@ -296,6 +301,7 @@ class Pipeline {
   Reader reader_;
   std::vector<Buffer> free_;
   int in_flight_ = 0;
+  uint64_t in_flight_bytes_ = 0;
   uint64_t raw_done_ = 0;
   std::deque<std::unique_ptr<Job>> window_;
   // Last: its threads use the jobs above and end first.

@@ -205,7 +205,7 @@ std::string_view InputFile::available() {
 void InputFile::consume(size_t size) {
   SLIPWAY_CHECK(size <= end_ - begin_);
   begin_ += size;
-  consumed_ += size;
+  consumed_.store(consumed() + size, std::memory_order_relaxed);
 }
 
 std::unique_ptr<Decoder> make_decoder(InputFile& input) {

@@ -3,6 +3,7 @@
 // wrong is an error, never a short result.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,7 +21,8 @@ class InputFile {
   /// Everything buffered, filled when empty; an empty view is the end.
   std::string_view available();
   void consume(size_t size);
-  uint64_t consumed() const { return consumed_; }
+  /// May be asked by another thread.
+  uint64_t consumed() const { return consumed_.load(std::memory_order_relaxed); }
 
  private:
   bool fill();
@@ -28,7 +30,7 @@ class InputFile {
   int fd_;
   std::unique_ptr<char[]> buffer_;
   size_t begin_ = 0, end_ = 0;
-  uint64_t consumed_ = 0;
+  std::atomic<uint64_t> consumed_{0};
 };
 
 /// A stream of decoded bytes.

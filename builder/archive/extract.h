@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "archive/placer.h"
 #include "archive/tree.h"
 
 namespace slipway::archive {
@@ -15,11 +16,22 @@ struct ExtractOptions {
   std::string prefix;           ///< place everything below this folder of the target
   bool strip_wrapper = false;   ///< drop one wrapping directory if the root has no bin/ (SRC-6)
   bool bin_executable = false;  ///< chmod a+x below bin/ (SRC-7)
-  bool whiteouts = false;       ///< OCI: .wh.x becomes an overlay whiteout, .wh..wh..opq opaque
+  /// The archive is an image's layer (dockerfile.md O11): a tar and nothing else, with or without
+  /// its end marker. .wh.x becomes an overlay whiteout, .wh..wh..opq makes its folder opaque, in
+  /// whatever order they come. FIFOs are made; a device that may not be made hides what the layers
+  /// below have, with a warning.
+  bool whiteouts = false;
+  /// Of a layer: those below it; null = none. Asked when an entry's folder is not in the archive
+  /// (links there are followed, folders copied without what they hold) and when a hard link's
+  /// target is not.
+  LowerTree* lower = nullptr;
+  /// Of a layer: SHA-256 (hex digits) that all of the decompressed bytes must have; empty = any.
+  std::string raw_sha256;
   std::optional<std::pair<uint32_t, uint32_t>> owner;  ///< all entries
   bool keep_owner = true;        ///< chown as the archive says (needs ids); false = leave
   bool needs_end_marker = true;  ///< of a tar; without one it may have been cut short
   bool devices = false;          ///< else device nodes and FIFOs are left out with a warning
+  bool digests = true;           ///< of contents, in the listing
   uint64_t size_max_bytes = 50ULL << 30;
   uint64_t entries_max = 5'000'000;
   /// Expanded over compressed size, once 1 GiB was written; gzip alone cannot pass 1032.
@@ -30,14 +42,16 @@ struct ExtractOptions {
 
 /// Extracts from `archive` (read at its current offset to the end) below `target`. Returns the
 /// listing below prefix, content digests included. Throws Error(outside) when the archive is
-/// malformed, cut short, or over a limit; what was written by then stays for the caller to drop.
+/// malformed, cut short, over a limit, or not what raw_sha256 says; what was written by then stays
+/// for the caller to drop.
 ///
 /// What a tar means where readers differ:
 ///   - Absolute names lose their '/'; a ".." in a name is an error; links on the way to a name are
 ///     resolved with `prefix` as "/", and the listing has the real paths.
 ///   - A later entry replaces an earlier one; a directory over a directory only changes its
 ///   metadata.
-///   - A hard link may come before the file it names. Its target must be in the archive.
+///   - A hard link may come before the file it names. Its target must be in the archive, or (of a
+///   layer) in the layers below, whose file is copied then.
 ///   - Extended attributes: user.* and security.capability stay, others and *.overlay.* are
 ///   dropped.
 ///   - A tar must have its end marker, unless needs_end_marker is off; what follows the marker or

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,6 +38,16 @@ std::string read_link_at(int dir, const std::string& name, bool& is_link) {
   const ssize_t size = readlinkat(dir, name.c_str(), text, sizeof text);
   is_link = size >= 0;
   return is_link ? std::string(text, static_cast<size_t>(size)) : std::string();
+}
+
+constexpr int parent_flags = O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC;
+constexpr const char* opaque_attribute = "user.overlay.opaque";
+
+// `path_dir` may be a descriptor that is only a place (O_PATH).
+bool is_opaque(int path_dir) {
+  const Fd dir = open_at(path_dir, ".", O_RDONLY | O_DIRECTORY);
+  char value[2];
+  return fgetxattr(dir.get(), opaque_attribute, value, sizeof value) == 1 && value[0] == 'y';
 }
 
 bool is_whiteout(const struct stat& info) {
@@ -96,6 +107,7 @@ Placer::Place Placer::locate(const NameParts& parts) {
   if (parents.empty()) return {root_, parts.back(), parts.back()};
   if (!cached_dir_ || cached_parts_ != parents) {
     cached_dir_.reset();
+    cached_through_below_ = false;
     Walk walk{root_, {}, {}};
     std::deque<std::string> rest(parents.begin(), parents.end());
     int links = 0;
@@ -107,21 +119,39 @@ Placer::Place Placer::locate(const NameParts& parts) {
         walk.up();
         continue;
       }
-      int fd = openat(walk.current(), name.c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
-      if (fd < 0 && errno == ENOENT) {
-        if (mkdirat(walk.current(), name.c_str(), 0700) != 0)
+      Fd dir(openat(walk.current(), name.c_str(), parent_flags));
+      bool is_link = false, is_free = false;
+      std::string text;
+      if (!dir) {
+        is_free = errno == ENOENT;
+        if (!is_free && errno != ENOTDIR && errno != ELOOP)
           fail_create(join_path(walk.path(), name));
-        note_implied_directory(join_path(walk.path(), name));
-        fd = openat(walk.current(), name.c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+        if (!is_free) text = read_link_at(walk.current(), name, is_link);
       }
-      if (fd >= 0) {
-        walk.dirs.emplace_back(fd);
+      if (is_free) {
+        LowerTree::Found below = look_below(walk, name);
+        is_link = below.kind == LowerTree::Found::Kind::link;
+        is_free = is_link || below.kind == LowerTree::Found::Kind::absent ||
+                  below.kind == LowerTree::Found::Kind::directory;
+        cached_through_below_ = cached_through_below_ || is_link;
+        if (is_link)
+          text = std::move(below.link);
+        else if (is_free)
+          dir = make_parent(walk, name, below.fd, false);
+      } else if (!dir && !is_link) {
+        // Only the layers below lost it: a folder of this layer takes the whiteout's place.
+        const auto info = stat_at(walk.current(), name);
+        if (info && is_whiteout(*info)) {
+          if (unlinkat(walk.current(), name.c_str(), 0) != 0)
+            fail_create(join_path(walk.path(), name));
+          dir = make_parent(walk, name, {}, true);
+        }
+      }
+      if (dir) {
+        walk.dirs.push_back(std::move(dir));
         walk.names.push_back(name);
         continue;
       }
-      if (errno != ENOTDIR && errno != ELOOP) fail_create(join_path(walk.path(), name));
-      bool is_link = false;
-      const std::string text = read_link_at(walk.current(), name, is_link);
       if (!is_link)
         fail(ExitCode::outside, "'{}' is no directory, yet entries are placed below it",
              printable(join_path(walk.path(), name)));
@@ -144,18 +174,66 @@ Placer::Place Placer::locate(const NameParts& parts) {
   return place;
 }
 
-void Placer::note_implied_directory(const std::string& path) {
+Fd Placer::make_parent(const Walk& walk, const std::string& name, const Fd& below, bool opaque) {
+  const std::string path = join_path(walk.path(), name);
+  if (mkdirat(walk.current(), name.c_str(), 0700) != 0) fail_create(path);
+  if (opaque) {
+    const Fd dir = open_at(walk.current(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    make_opaque(dir.get(), path);
+  }
+  note_implied_directory(path, below);
+  Fd dir(openat(walk.current(), name.c_str(), parent_flags));
+  if (!dir) fail_create(path);
+  return dir;
+}
+
+LowerTree::Found Placer::look_below(const Walk& walk, const std::string& name) {
+  if (lower_ == nullptr) return {};
+  if (is_opaque(root_)) return {};
+  for (const Fd& dir : walk.dirs)
+    if (is_opaque(dir.get())) return {};
+  return lower_->find(join_path(walk.path(), name));
+}
+
+LowerTree::Found Placer::look_below(const Place& place) {
+  if (lower_ == nullptr) return {};
+  Walk walk{root_, {}, {}};
+  NameParts parts = split_name(place.path);
+  const std::string name = std::move(parts.back());
+  parts.pop_back();
+  for (std::string& part : parts) {
+    Fd dir(openat(walk.current(), part.c_str(), parent_flags));
+    if (!dir) return {};
+    walk.dirs.push_back(std::move(dir));
+    walk.names.push_back(std::move(part));
+  }
+  // What stands here, be it a whiteout, hides what is below.
+  if (stat_at(walk.current(), name)) return {};
+  return look_below(walk, name);
+}
+
+// A new entry may stand where a link of the layers below led on.
+void Placer::forget_links_below() {
+  if (cached_through_below_) cached_parts_.clear();
+}
+
+void Placer::note_implied_directory(const std::string& path, const Fd& below) {
   Item item;
   item.entry.path = path;
   item.entry.type = EntryType::directory;
   item.entry.mode = 0755;
-  item.entry.uid = geteuid();
-  item.entry.gid = getegid();
-  if (owner_) {
-    item.given_owner = *owner_ != Owner(item.entry.uid, item.entry.gid);
-    std::tie(item.entry.uid, item.entry.gid) = *owner_;
-  }
   item.entry.mtime_ns = implied_mtime_ns;
+  const Owner self(geteuid(), getegid());
+  Owner owner = owner_.value_or(self);
+  if (below) {
+    struct stat info {};
+    if (fstat(below.get(), &info) != 0) fail_errno("stat {}", printable(path));
+    item.entry.mode = info.st_mode & 07777;
+    item.entry.mtime_ns = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
+    if (!owner_) owner = {info.st_uid, info.st_gid};
+  }
+  item.given_owner = owner != self;
+  std::tie(item.entry.uid, item.entry.gid) = owner;
   items_[path] = std::move(item);
 }
 
@@ -165,6 +243,16 @@ void Placer::forget_below(const std::string& path) {
   auto last = first;
   while (last != items_.end() && starts_with(last->first, prefix)) ++last;
   items_.erase(first, last);
+}
+
+void make_opaque(int dir, const std::string& path) {
+  if (fsetxattr(dir, opaque_attribute, "y", 1, 0) != 0)
+    fail_errno("make {} opaque", printable(path));
+}
+
+void Placer::create_whiteout(const Place& place) {
+  if (mknodat(place.dir, place.name.c_str(), S_IFCHR, makedev(0, 0)) != 0)
+    fail_errno("create the whiteout of {}", printable(place.path));
 }
 
 void Placer::clear(const Place& place) {
@@ -182,6 +270,7 @@ void Placer::clear(const Place& place) {
 }
 
 Fd Placer::create_file(const Place& place) {
+  forget_links_below();
   constexpr int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   int fd = openat(place.dir, place.name.c_str(), flags, 0600);
   if (fd < 0 && errno == EEXIST) {
@@ -193,6 +282,7 @@ Fd Placer::create_file(const Place& place) {
 }
 
 bool Placer::create_directory(const Place& place) {
+  forget_links_below();
   if (mkdirat(place.dir, place.name.c_str(), 0700) == 0) return false;
   if (errno != EEXIST) fail_create(place.path);
   const auto info = stat_at(place.dir, place.name);
@@ -209,6 +299,7 @@ bool Placer::create_directory(const Place& place) {
 }
 
 void Placer::create_link(const Place& place, const std::string& text) {
+  forget_links_below();
   if (text.empty()) fail(ExitCode::outside, "'{}' is a link to nothing", printable(place.path));
   if (symlinkat(text.c_str(), place.dir, place.name.c_str()) == 0) return;
   if (errno != EEXIST) fail_create(place.path);
@@ -217,6 +308,7 @@ void Placer::create_link(const Place& place, const std::string& text) {
 }
 
 void Placer::create_hard_link(const Place& place, const std::string& existing) {
+  forget_links_below();
   const size_t slash = existing.rfind('/');
   const std::string parent = slash == std::string::npos ? "." : existing.substr(0, slash);
   const std::string name = slash == std::string::npos ? existing : existing.substr(slash + 1);

@@ -24,11 +24,30 @@ using NameParts = std::vector<std::string>;
 /// Error(outside) for "..", and for names over 4000 bytes.
 NameParts split_name(std::string_view name);
 
+/// The layers below the one that is written, as one tree. Foreign too: nothing in it is followed.
+class LowerTree {
+ public:
+  struct Found {
+    enum class Kind : uint8_t { absent, directory, link, file, other } kind = Kind::absent;
+    std::string link;  ///< its text
+    Fd fd;             ///< of a directory or file, for reading
+  };
+  virtual ~LowerTree() = default;
+  /// By a real path: one whose folders are no links.
+  virtual Found find(const std::string& path) = 0;
+};
+
+/// Hides what lies below a folder of an overlay's layer.
+void make_opaque(int dir, const std::string& path);
+
 class Placer {
  public:
   using Owner = std::pair<uint32_t, uint32_t>;
   /// `root` stays open while the Placer lives. `owner` is given to directories no entry describes.
-  explicit Placer(int root, std::optional<Owner> owner = {}) : root_(root), owner_(owner) {}
+  /// With `lower` such a directory is what it is there: a link that is followed, a folder with the
+  /// same mode, owner and time.
+  explicit Placer(int root, std::optional<Owner> owner = {}, LowerTree* lower = nullptr)
+      : root_(root), owner_(owner), lower_(lower) {}
 
   /// One name and what the listing will say about it. Keyed by the real path, sorted bytewise.
   struct Item {
@@ -47,6 +66,9 @@ class Placer {
   /// Resolves and creates the parents of `parts` (not empty).
   Place locate(const NameParts& parts);
 
+  /// What the layers below show under the name; absent without them, and below what is opaque here.
+  LowerTree::Found look_below(const Place& place);
+
   /// Makes room for a new entry that is no directory: what stands there goes.
   void clear(const Place& place);
   /// Creates (over anything that stands there) and opens an empty file, 0600.
@@ -55,6 +77,8 @@ class Placer {
   /// stands in place of an overlay whiteout, and so must become opaque.
   bool create_directory(const Place& place);
   void create_link(const Place& place, const std::string& text);
+  /// Where nothing stands: hides what lies below.
+  static void create_whiteout(const Place& place);
   /// A further name of `existing`, a real path that was placed here.
   void create_hard_link(const Place& place, const std::string& existing);
 
@@ -71,15 +95,20 @@ class Placer {
  private:
   struct Walk;
   void forget_below(const std::string& path);
-  void note_implied_directory(const std::string& path);
+  void note_implied_directory(const std::string& path, const Fd& below = {});
+  Fd make_parent(const Walk& walk, const std::string& name, const Fd& below, bool opaque);
+  LowerTree::Found look_below(const Walk& walk, const std::string& name);
+  void forget_links_below();
 
   int root_;
   std::optional<Owner> owner_;
+  LowerTree* lower_;
   Items items_;
   // The parent used last: archives list a directory's files one after the other.
   NameParts cached_parts_;
   std::string cached_path_;
   Fd cached_dir_;
+  bool cached_through_below_ = false;  ///< by a link that this layer may still replace
 };
 
 /// Gives an open file or directory its owner (if `give_owner`), mode and time.

@@ -133,6 +133,8 @@ TempDir TempDir::create(const std::string& prefix, const fs::path& parent) {
       if (errno != EEXIST) fail_errno("create a temporary directory in {}", base.string());
       continue;
     }
+    // Only a parent of the caller's is swept; elsewhere the folder's own lock is for its users.
+    if (parent.empty()) return {std::move(path), Fd()};
     Fd lock(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     // A sweep of the parent may have come before the lock.
     if (!lock) continue;

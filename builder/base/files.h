@@ -41,8 +41,9 @@ class AtomicFile {
   Fd fd_;
 };
 
-/// A directory (0700) that is removed with all it holds, unless keep() was called. It is locked
-/// (flock) while it lives, so that who tidies its parent can tell it from a killed process's.
+/// A directory (0700) that is removed with all it holds, unless keep() was called. Below a
+/// given parent it is locked (flock) while it lives, so that who tidies the parent can tell it from
+/// a killed process's.
 class TempDir {
  public:
   /// Below `parent`, else below $TMPDIR or /tmp.

@@ -50,22 +50,20 @@ std::string minutes_text(milliseconds limit) {
 
 class AppBuild {
  public:
-  AppBuild(const Session& session, const BuildRequest& request)
-      : session_(session), request_(request), record_(session.store, session.stream) {}
+  AppBuild(const Session& session, const BuildRequest& request, BuildRecorder& record,
+           Project project)
+      : session_(session), request_(request), record_(record) {
+    plan_ = make_plan(session_, request_, std::move(project));
+  }
 
-  BuildOutcome run() {
+  BuildOutcome run(const StrategyChoice& choice) {
+    out().emit(report::BuildStarted{record_.id(), plan_.app, strategy_name(choice.strategy),
+                                    choice.reason, plan_.stack});
+    for (const std::string& note : choice.notes) out().warning(note);
     try {
       return build();
-    } catch (const Interrupted& error) {
-      record_.finish("canceled", error, {});
+    } catch (const Error&) {
       drop_leftovers();
-      throw;
-    } catch (const Error& error) {
-      record_.finish("failed", error, {});
-      drop_leftovers();
-      throw;
-    } catch (const std::exception& error) {
-      record_.finish("failed", Error(ExitCode::bug, error.what()), {});
       throw;
     }
   }
@@ -99,7 +97,7 @@ class AppBuild {
 
   const Session& session_;
   const BuildRequest& request_;
-  BuildRecorder record_;
+  BuildRecorder& record_;
   Plan plan_;
 };
 
@@ -379,11 +377,7 @@ slug::Manifest AppBuild::make_manifest(const PipelineFacts& facts,
 
 BuildOutcome AppBuild::build() {
   const auto started = steady_clock::now();
-  plan_ = make_plan(session_, request_);
-  record_.start(plan_.app, plan_.app_id);
   if (request_.on_failed_step) plan_.engine->set_on_failed_step(request_.on_failed_step);
-  out().emit(report::BuildStarted{record_.id(), plan_.app, "buildpack", plan_.selection.reason,
-                                  plan_.stack});
   announce();
   choose_packs();
 
@@ -491,12 +485,14 @@ BuildOutcome AppBuild::build() {
 
 }  // namespace
 
-BuildOutcome build_app(const Session& session, const BuildRequest& request) {
-  return AppBuild(session, request).run();
+BuildOutcome build_with_buildpacks(const Session& session, const BuildRequest& request,
+                                   BuildRecorder& record, Project project,
+                                   const StrategyChoice& choice) {
+  return AppBuild(session, request, record, std::move(project)).run(choice);
 }
 
 DetectOutcome detect_app(const Session& session, const BuildRequest& request) {
-  Plan plan = make_plan(session, request);
+  Plan plan = make_plan(session, request, open_project(session, request));
   DetectOutcome outcome;
   outcome.app = plan.app;
   outcome.stack = plan.stack;
@@ -508,7 +504,7 @@ DetectOutcome detect_app(const Session& session, const BuildRequest& request) {
 }
 
 Json plan_app(const Session& session, const BuildRequest& request) {
-  Plan plan = make_plan(session, request);
+  Plan plan = make_plan(session, request, open_project(session, request));
   std::vector<source::BuildpackRef> refs = plan.selection.buildpacks;
   if (plan.selection.origin == source::Selection::Origin::detection) {
     const Detection detection = detect_packs(plan, session, request);

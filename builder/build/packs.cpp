@@ -44,8 +44,8 @@ fs::path pack_folder(const BuildpackRef& ref, const fs::path& base, const fs::pa
     const size_t hash = ref.path.find('#');
     if (hash != std::string::npos && is_repository(base / ref.path.substr(0, hash)))
       throw std::move(error).set_hint(
-          fmt::format("a repository with a ref is named by its URL: -b file://{}",
-                      shell_quote(fs::absolute(base / ref.path).lexically_normal().string())));
+          fmt::format("a repository with a ref is named by its URL: -b {}",
+                      shell_quote("file://" + folder.string())));
     if (base != app_folder && is_pack(app_folder / ref.path))
       throw std::move(error).set_hint(
           fmt::format("a folder is looked for where you are; the app has one: -b {}",
@@ -56,7 +56,7 @@ fs::path pack_folder(const BuildpackRef& ref, const fs::path& base, const fs::pa
               fmt::format("the buildpack '{}' has neither bin/detect nor bin/compile", shown));
   if (is_repository(folder))
     throw std::move(error).set_hint(
-        fmt::format("it is a git repository: -b file://{}", shell_quote(folder.string())));
+        fmt::format("it is a git repository: -b {}", shell_quote("file://" + folder.string())));
   throw std::move(error).set_hint("looked in " + printable(folder.string()));
 }
 

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "sandbox/ids.h"
 #include "source/app_name.h"
-#include "source/buildpacks_file.h"
 
 namespace slipway::build {
 namespace {
@@ -13,17 +12,6 @@ namespace {
 constexpr const char* default_stack = "debian-12";
 constexpr const char* source_name = "source";
 constexpr const char* lock_file = "slipway.lock";
-
-fetch::Fetcher make_fetcher(const Session& session) {
-  fetch::Fetcher fetcher;
-  fetcher.temp_dir = (session.store.root() / "tmp").string();
-  fetcher.cancel = &session.cancel;
-  report::Stream* stream = &session.stream;
-  fetcher.on_progress = [stream](const std::string& what, uint64_t done, uint64_t total) {
-    stream->emit(report::Progress{0, what, done, total, total != 0 && done == total});
-  };
-  return fetcher;
-}
 
 std::string choose_stack(const Plan& plan, const BuildRequest& request) {
   if (!request.stack.empty()) {
@@ -38,68 +26,22 @@ std::string choose_stack(const Plan& plan, const BuildRequest& request) {
   return default_stack;
 }
 
-// Two apps in folders of one name must not share a cache, unless --app says that they are one.
-std::string app_identity(const Plan& plan, const BuildRequest& request) {
-  if (request.app) return plan.app;
-  return plan.app + "@" + plan.source.identity;
-}
-
 }  // namespace
 
 std::string app_cache_id(const std::string& app_id, sandbox::Isolation isolation) {
   return isolation == sandbox::Isolation::none ? app_id + "#none" : app_id;
 }
 
-AppState AppState::load(const cache::Store& store, const std::string& id) {
-  AppState state;
-  state.id = id;
-  if (const auto value = store.find_value("app", id)) {
-    state.name = value->value("name", std::string());
-    state.where = value->value("where", std::string());
-    state.buildpacks = value->value("buildpacks", std::vector<std::string>{});
-    state.last = value->value("last", Json());
-  }
-  return state;
-}
-
-void AppState::save(cache::Store& store) const {
-  store.put_value("app", id,
-                  {{"name", name}, {"where", where}, {"buildpacks", buildpacks}, {"last", last}});
-}
-
-Plan make_plan(const Session& session, const BuildRequest& request) {
+Plan make_plan(const Session& session, const BuildRequest& request, Project project) {
   Plan plan;
+  static_cast<Project&>(plan) = std::move(project);
   const fetch::Fetcher fetcher = make_fetcher(session);
-  plan.source = bring_source(request.source, fetcher, session.stream);
   const fs::path& folder = plan.source.folder;
-
-  if (const auto text = read_app_file(folder, "app.json"))
-    plan.app_json = source::parse_app_json(*text);
-  const source::AppJson* app_json = plan.app_json ? &*plan.app_json : nullptr;
-  std::optional<source::BuildpacksFile> list;
-  if (const auto text = read_app_file(folder, ".buildpacks"))
-    list = source::parse_buildpacks_file(*text);
   if (const auto text = read_app_file(folder, ".slugignore")) {
     plan.ignore = source::SlugIgnore(*text);
     plan.has_slugignore = true;
     for (const auto& warning : plan.ignore.warnings()) plan.warnings.push_back(warning.to_string());
   }
-
-  const source::AppName name = source::choose_app_name(request.app, app_json, plan.source.naming);
-  plan.app = name.name;
-  plan.app_id = app_identity(plan, request);
-  plan.state = AppState::load(session.store, plan.app_id);
-  plan.state.name = plan.app;
-  plan.state.where = plan.source.identity;
-
-  source::SelectionInputs inputs;
-  inputs.flags = request.buildpacks;
-  inputs.setting = plan.state.buildpacks;
-  inputs.config = request.config;
-  inputs.app_json = app_json;
-  inputs.buildpacks_file = list ? &*list : nullptr;
-  inputs.builtins = builtin_packs();
-  plan.selection = source::select_buildpacks(inputs);
 
   plan.stacks = std::make_unique<stack::Stacks>(session.store, session.stream, session.cancel);
   plan.stack = choose_stack(plan, request);

@@ -11,9 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "archive/codec.h"
 #include "base/cancel.h"
+#include "build/strategy.h"
 #include "cache/store.h"
 #include "graph/op.h"
+#include "oci/platform.h"
 #include "report/event.h"
 #include "sandbox/worker.h"
 #include "slug/slug.h"
@@ -27,6 +30,47 @@ struct Session {
   cache::Store& store;
   report::Stream& stream;
   Cancel& cancel;
+};
+
+/// The stack setting that means images instead of slugs.
+inline constexpr const char* container_stack = "container";
+
+/// --secret: where a step's secret comes from; read when the build starts.
+struct SecretSource {
+  std::string id;
+  std::string value;
+};
+
+/// What only Dockerfile and heroku.yml builds take.
+struct ContainerOptions {
+  /// The first flag given that means a Dockerfile build; empty = none.
+  std::string deciding_flag;
+  std::string file;    ///< -f, relative to the caller; empty = Dockerfile; "-" = stdin
+  std::string target;  ///< --target
+  std::map<std::string, std::string> build_args;
+  std::map<std::string, std::string> contexts;  ///< --build-context NAME=VALUE
+  std::map<std::string, std::string> labels;
+  std::vector<SecretSource> secrets;
+  std::map<std::string, std::string> ssh_agents;  ///< id → socket
+  std::vector<oci::Platform> platforms;           ///< empty = this machine's
+  std::set<std::string> no_cache_stages;
+  bool allow_host_network = false, allow_insecure = false;
+  std::vector<std::pair<std::string, std::string>> extra_hosts;
+  std::vector<graph::Ulimit> ulimits;
+  uint64_t shm_size_bytes = 0;
+  bool pull = false;            ///< ask registries again for every base
+  bool literal_config = false;  ///< "$NAME" in heroku.yml's build.config stays as it is
+};
+
+/// Where images go; several may be given. None: the image stays in the store.
+struct ImageOutputs {
+  std::optional<fs::path> oci, oci_archive, docker_archive, dir;
+  std::vector<std::string> tags;
+  bool push = false, load = false;
+  std::optional<fs::path> iidfile;
+  archive::Codec codec = archive::Codec::gzip;
+  std::map<std::string, std::string> annotations;
+  bool any() const { return oci || oci_archive || docker_archive || dir || push || load; }
 };
 
 struct BuildRequest {
@@ -50,14 +94,18 @@ struct BuildRequest {
   std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> on_failed_step;
   std::optional<int64_t> source_date_epoch;
   int jobs = 0;
+  Strategy strategy = Strategy::automatic;
+  ContainerOptions container;
+  ImageOutputs images;
 };
 
 struct BuildOutcome {
   std::string build_id, app, app_id;
   slug::Manifest manifest;
   cache::Artifact artifact;
-  cache::SnapshotId snapshot = 0;  ///< the finished BUILD_DIR
-  bool cached = false;             ///< nothing had to run
+  cache::SnapshotId snapshot = 0;      ///< the finished BUILD_DIR
+  std::vector<std::string> image_ids;  ///< "sha256:<hex>" of each image's config
+  bool cached = false;                 ///< nothing had to run
   std::chrono::milliseconds duration{0};
 };
 

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "build/debug_shell.h"
 #include "cli/command.h"
+#include "cli/container_options.h"
 
 namespace slipway::cli {
 namespace {
@@ -13,7 +14,8 @@ struct BuildFlags {
   build::BuildRequest request;
   SandboxOptions sandbox;
   ConfigOptions config;
-  std::string app, network = "open", slug, metadata_file, max_size, progress = "auto";
+  ContainerFlags container;
+  std::string app, strategy, network = "open", slug, metadata_file, max_size, progress = "auto";
   bool explain = false, debug = false, json = false;
 
   void declare(CLI::App& command) {
@@ -25,7 +27,10 @@ struct BuildFlags {
                     "buildpack to use, in order: built-in name, ns/name, URL[#ref] or ./folder")
         ->type_name("PACK")
         ->allow_extra_args(false);
-    command.add_option("--stack", request.stack, "stack to build on (`slipway stack ls`)");
+    command.add_option("--strategy", strategy, "buildpack, dockerfile or heroku.yml")
+        ->type_name("KIND");
+    command.add_option("--stack", request.stack,
+                       "stack to build on (`slipway stack ls`); container means images");
     command.add_option("--present", request.present, "STACK value shown to buildpacks");
     command.add_option("--network", network, "none, open or host");
     config.declare(command);
@@ -36,6 +41,8 @@ struct BuildFlags {
 
   build::BuildRequest parsed() {
     if (!app.empty()) request.app = app;
+    if (!strategy.empty()) request.strategy = build::parse_strategy(strategy);
+    container.apply(request);
     request.network = parse_network(network);
     request.isolation = sandbox.parsed_isolation();
     request.limits = sandbox.parsed_limits();
@@ -71,6 +78,7 @@ struct BuildFlags {
 std::function<int()> setup_build(CLI::App& app, Environment& environment) {
   auto flags = std::make_shared<BuildFlags>();
   flags->declare(app);
+  flags->container.declare(app);
   app.add_option("--slug", flags->slug, "write the slug to this file; - is stdout")
       ->type_name("FILE");
   app.add_option("--metadata-file", flags->metadata_file, "write the slug's manifest as JSON")
@@ -81,9 +89,12 @@ std::function<int()> setup_build(CLI::App& app, Environment& environment) {
   app.add_flag("--debug", flags->debug, "when a step fails, open a shell in its filesystem");
   return [flags, &environment] {
     const build::BuildRequest request = flags->parsed();
-    environment.show_progress(flags->progress, flags->explain);
+    if (!flags->container.quiet) environment.show_progress(flags->progress, flags->explain);
     const build::BuildOutcome outcome = build::build_app(environment.session(), request);
-    if (!request.slug) fmt::print("{}\n", outcome.build_id);
+    if (flags->container.quiet && !outcome.image_ids.empty())
+      fmt::print("{}\n", join(outcome.image_ids, "\n"));
+    else if (!request.slug && !request.images.any())
+      fmt::print("{}\n", outcome.build_id);
     return 0;
   };
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "build/request.h"
 #include "cache/store.h"
+#include "fetch/registry.h"
 #include "report/event.h"
 
 namespace slipway::cli {
@@ -54,6 +55,8 @@ std::function<int()> setup_slug(CLI::App& app, Environment& environment);
 std::function<int()> setup_stack(CLI::App& app, Environment& environment);
 std::function<int()> setup_buildpack(CLI::App& app, Environment& environment);
 std::function<int()> setup_cache(CLI::App& app, Environment& environment);
+std::function<int()> setup_login(CLI::App& app, Environment& environment);
+std::function<int()> setup_logout(CLI::App& app, Environment& environment);
 std::function<int()> setup_doctor(CLI::App& app, Environment& environment);
 std::function<int()> setup_version(CLI::App& app, Environment& environment);
 std::function<int()> setup_completion(CLI::App& app, Environment& environment);
@@ -78,6 +81,14 @@ struct ConfigOptions {
   void declare(CLI::App& app);
   /// Later ones win; -e over files. Throws Error(usage).
   std::map<std::string, std::string> parsed(std::set<std::string>* secret_names) const;
+};
+/// How registries are reached: flags, each with a variable of a space-separated list behind it.
+struct RegistryOptions {
+  std::vector<std::string> insecure, mirrors, token_hosts;
+  /// Mirrors only where something is pulled.
+  void declare(CLI::App& app, bool with_mirrors);
+  /// Throws Error(usage).
+  fetch::RegistrySettings parsed() const;
 };
 graph::Network parse_network(const std::string& name);
 /// A table on stdout: columns padded, or JSON with the header as keys.

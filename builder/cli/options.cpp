@@ -87,7 +87,8 @@ std::map<std::string, std::string> ConfigOptions::parsed(
 
 graph::Network parse_network(const std::string& name) {
   if (name == "none") return graph::Network::none;
-  if (name == "open") return graph::Network::open;
+  // docker's word for it is "default".
+  if (name == "open" || name == "default") return graph::Network::open;
   if (name == "host") return graph::Network::host;
   throw Error(ExitCode::usage, fmt::format("--network {}: no such network", printable(name)))
       .set_hint("none, open (its own network, host unreachable) or host");

@@ -13,7 +13,7 @@ namespace slipway::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      {"build", "build a slug from a source tree", setup_build},
+      {"build", "build a slug or images from a source tree", setup_build},
       {"detect", "say which buildpacks apply, and why", setup_detect},
       {"plan", "show the graph of a build without running it", setup_plan},
       {"run", "run a slug or an app's last build", setup_run},
@@ -21,6 +21,8 @@ const std::vector<Command>& commands() {
       {"stack", "list, make, import and remove stacks", setup_stack},
       {"buildpack", "list the built-in buildpacks", setup_buildpack},
       {"cache", "show, shrink and check the store", setup_cache},
+      {"login", "keep credentials for a registry, once it takes them", setup_login},
+      {"logout", "forget credentials for a registry", setup_logout},
       {"doctor", "say what this machine offers and what is missing", setup_doctor},
       {"completion", "print a shell completion script", setup_completion},
       {"version", "print the version", setup_version},
@@ -92,8 +94,8 @@ std::vector<std::string> command_names() {
 
 std::string help_text() {
   std::string text =
-      "Slipway turns an app's source into a slug: it detects what the app is, runs its buildpacks\n"
-      "in a sandbox with cached dependencies, and packs the result.\n\n"
+      "Slipway turns an app's source into a slug or images: it detects what the app is, runs its\n"
+      "buildpacks or Dockerfiles in a sandbox with cached dependencies, and packs the result.\n\n"
       "usage: slipway COMMAND [OPTIONS]\n\n";
   for (const Command& command : commands())
     text += fmt::format("  {:<12} {}\n", command.name, command.help);
@@ -103,7 +105,8 @@ std::string help_text() {
       "4 the app's own files are wrong, 5 something outside failed, 6 this machine can't,\n"
       "70 a bug in Slipway, 130 interrupted\n\n"
       "environment: SLIPWAY_HOME (the store), SLIPWAY_CACHE_LIMIT, SOURCE_DATE_EPOCH, NO_COLOR,\n"
-      "CI, XDG_DATA_HOME, http_proxy, https_proxy, no_proxy\n";
+      "CI, XDG_DATA_HOME, http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, DOCKER_CONFIG,\n"
+      "DOCKER_AUTH_CONFIG\n";
   return text;
 }
 

@@ -2,12 +2,16 @@
 
 #include "base/text.h"
 #include "dockerfile/flags.h"
+#include "dockerfile/shown.h"
 #include "dockerfile/statement.h"
 
 namespace slipway::dockerfile {
 namespace {
 
 using Kinds = FlagSpec::Kind;
+
+// No program can be started with so many; it bounds what a hostile file makes us keep.
+constexpr size_t operands_max = 100'000;
 
 /// Everything known of one instruction, and a function for each kind.
 class Builder {
@@ -76,6 +80,22 @@ class Builder {
   }
   void no_flags() const { flags({}); }
 
+  void bound(size_t count) const {
+    if (count > operands_max)
+      throw error(operands_.begin, fmt::format("more than {} operands", operands_max),
+                  "several instructions, or a folder instead of its files, do the same");
+  }
+  std::vector<Span> words_at_blanks() const {
+    std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    bound(words.size());
+    return words;
+  }
+  std::vector<Span> words_in_quotes() const {
+    std::vector<Span> words = split_quoted(context_.line.text, operands_, context_.escape);
+    bound(words.size());
+    return words;
+  }
+
   /// The rest of the line as it is (P26).
   Word one_operand(const char* hint) const {
     no_flags();
@@ -91,6 +111,7 @@ class Builder {
       note_broken_json(text);
       return command;
     }
+    bound(json->strings.size());
     for (const JsonString& element : json->strings) command.words.push_back(element.text);
     return command;
   }
@@ -147,11 +168,12 @@ class Builder {
                      const std::vector<std::string>& allowed) const {
     if (!value) return {};
     if (std::find(allowed.begin(), allowed.end(), value->text) != allowed.end()) return value->text;
-    const auto near = closest(lower_case(value->text), allowed);
-    throw error(*value,
-                fmt::format("'--{}' is one of {}, not '{}'", flag, join(allowed, ", "),
-                            printable(value->text)),
-                near ? fmt::format("did you mean '{}'?", *near) : std::string());
+    const auto near =
+        value->text.size() < 40 ? closest(lower_case(value->text), allowed) : std::nullopt;
+    throw error(
+        *value,
+        fmt::format("'--{}' is one of {}, not '{}'", flag, join(allowed, ", "), shown(value->text)),
+        near ? fmt::format("did you mean '{}'?", *near) : std::string());
   }
 
   Copy copy() const {
@@ -200,9 +222,8 @@ class Builder {
                   "name the file it becomes: 'COPY <<EOF /etc/motd'");
     if (words.empty() || words.size() + copy.heredocs.size() < 2)
       throw error(name_at(), fmt::format("{} needs a source and a destination", keyword_),
-                  words.empty()
-                      ? std::string("the last operand is the destination")
-                      : fmt::format("'{}' is the only operand", printable(words[0].text)));
+                  words.empty() ? std::string("the last operand is the destination")
+                                : fmt::format("'{}' is the only operand", shown(words[0].text)));
     copy.dest = std::move(words.back());
     words.pop_back();
     copy.sources = std::move(words);
@@ -210,6 +231,7 @@ class Builder {
 
   std::vector<Word> json_words() const {
     std::vector<Word> words;
+    bound(statement_.json->strings.size());
     for (const JsonString& element : statement_.json->strings)
       words.push_back(context_.word(element.text, element.offset));
     return words;
@@ -219,11 +241,12 @@ class Builder {
   std::vector<Word> words_beside_heredocs() const {
     std::vector<Word> words;
     note_broken_json(operands_);
-    for (const Span& span : split_blanks(context_.line.text, operands_)) {
-      const bool heredoc = std::any_of(
-          heredocs_.found.words.begin(), heredocs_.found.words.end(), [&](const HeredocWord& word) {
-            return word.span.begin <= span.begin && span.end <= word.span.end;
-          });
+    // Both are in the order of the line.
+    auto word = heredocs_.found.words.begin();
+    const auto end = heredocs_.found.words.end();
+    for (const Span& span : words_at_blanks()) {
+      while (word != end && word->span.end <= span.begin) ++word;
+      const bool heredoc = word != end && word->span.begin <= span.begin;
       if (heredoc) continue;
       if (!heredocs_.found.problem.empty() && context_.view(span).starts_with("<<"))
         throw error(span.begin, "this is taken for no heredoc, because the line cannot be read",
@@ -235,7 +258,7 @@ class Builder {
 
   From from() const {
     const Flags given = flags({{"platform", Kinds::text}});
-    const std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    const std::vector<Span> words = words_at_blanks();
     const bool named = words.size() == 3 && lower_case(context_.view(words[1])) == "as";
     if (words.size() != 1 && !named) throw wrong_from(words);
     From from;
@@ -248,8 +271,7 @@ class Builder {
         from.name[0] >= 'a' && from.name[0] <= 'z' &&
         from.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") == std::string::npos;
     if (!valid)
-      throw error(words[2].begin,
-                  fmt::format("'{}' cannot name a stage", printable(from.name_written)),
+      throw error(words[2].begin, fmt::format("'{}' cannot name a stage", shown(from.name_written)),
                   "a stage's name starts with a letter and has letters, digits, '-', '_' and '.'");
     return from;
   }
@@ -269,7 +291,7 @@ class Builder {
 
   Arg arg() const {
     no_flags();
-    const std::vector<Span> words = split_quoted(context_.line.text, operands_, context_.escape);
+    const std::vector<Span> words = words_in_quotes();
     if (words.empty())
       throw error(name_at(), "ARG names no variable", "write 'ARG NAME' or 'ARG NAME=default'");
     Arg arg;
@@ -289,7 +311,7 @@ class Builder {
 
   KeyValues key_values() const {
     no_flags();
-    const std::vector<Span> words = split_quoted(context_.line.text, operands_, context_.escape);
+    const std::vector<Span> words = words_in_quotes();
     if (words.empty())
       throw error(name_at(), fmt::format("{} has no operands", keyword_),
                   fmt::format("write '{} key=value'", keyword_));
@@ -302,8 +324,7 @@ class Builder {
     for (const Span& span : words) {
       const size_t equals = context_.view(span).find('=');
       if (equals == std::string_view::npos)
-        throw error(span.begin,
-                    fmt::format("'{}' has no equals sign", printable(context_.view(span))),
+        throw error(span.begin, fmt::format("'{}' has no equals sign", shown(context_.view(span))),
                     "write key=value; a value with blanks stands in quotes: key=\"a b\"");
       if (equals == 0)
         throw error(span.begin, "a name is missing before '='",
@@ -316,19 +337,17 @@ class Builder {
 
   /// "KEY rest of the line", quotes mean nothing (P27).
   std::pair<Word, Word> legacy_pair() const {
-    const std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    const std::vector<Span> words = words_at_blanks();
     if (words.size() < 2)
-      throw error(words[0].begin,
-                  fmt::format("'{}' has no value", printable(context_.view(words[0]))),
-                  fmt::format("write '{} {}=value'", keyword_, printable(context_.view(words[0]))));
+      throw error(words[0].begin, fmt::format("'{}' has no value", shown(context_.view(words[0]))),
+                  fmt::format("write '{} {}=value'", keyword_, shown(context_.view(words[0]))));
     return {context_.word(words[0]), context_.word(Span{words[1].begin, operands_.end})};
   }
 
   Expose expose() const {
     no_flags();
     Expose expose;
-    for (const Span& span : split_blanks(context_.line.text, operands_))
-      expose.ports.push_back(context_.word(span));
+    for (const Span& span : words_at_blanks()) expose.ports.push_back(context_.word(span));
     if (expose.ports.empty())
       throw error(name_at(), "EXPOSE names no port", "write 'EXPOSE 8080' or 'EXPOSE 53/udp'");
     return expose;
@@ -341,8 +360,7 @@ class Builder {
       volume.paths = json_words();
     } else {
       note_broken_json(operands_);
-      for (const Span& span : split_blanks(context_.line.text, operands_))
-        volume.paths.push_back(context_.word(span));
+      for (const Span& span : words_at_blanks()) volume.paths.push_back(context_.word(span));
     }
     if (volume.paths.empty())
       throw error(name_at(), "VOLUME names no path", "write 'VOLUME /data'");
@@ -360,13 +378,14 @@ class Builder {
     if (operands_.empty()) throw error(name_at(), "SHELL has no operands", hint);
     if (!statement_.json) throw error(operands_.begin, "SHELL takes a JSON array of strings", hint);
     if (statement_.json->strings.empty()) throw error(operands_.begin, "SHELL is empty", hint);
+    bound(statement_.json->strings.size());
     Shell shell;
     for (const JsonString& element : statement_.json->strings) shell.words.push_back(element.text);
     return shell;
   }
 
   HealthCheck healthcheck() const {
-    const std::vector<Span> words = split_blanks(context_.line.text, operands_);
+    const std::vector<Span> words = words_at_blanks();
     if (words.empty())
       throw error(name_at(), "HEALTHCHECK has no operands",
                   "write 'HEALTHCHECK CMD command' or 'HEALTHCHECK NONE'");
@@ -385,10 +404,10 @@ class Builder {
                                {"start-interval", Kinds::text},
                                {"retries", Kinds::text}});
     if (type != "CMD")
-      throw error(words[0].begin,
-                  fmt::format("HEALTHCHECK knows CMD and NONE, not '{}'",
-                              printable(context_.view(words[0]))),
-                  "write 'HEALTHCHECK CMD command' or 'HEALTHCHECK NONE'");
+      throw error(
+          words[0].begin,
+          fmt::format("HEALTHCHECK knows CMD and NONE, not '{}'", shown(context_.view(words[0]))),
+          "write 'HEALTHCHECK CMD command' or 'HEALTHCHECK NONE'");
     const Span rest = trim_blanks(context_.line.text, {words[0].end, operands_.end});
     const std::optional<JsonForm> json = read_json_form(context_.line.text, rest);
     if (json && json->other)
@@ -411,10 +430,10 @@ class Builder {
     if (!value || value->text.empty()) return {};
     const std::optional<int64_t> length = duration_ns(value->text);
     if (!length)
-      throw error(*value, fmt::format("'--{}={}' is no duration", flag, printable(value->text)),
+      throw error(*value, fmt::format("'--{}={}' is no duration", flag, shown(value->text)),
                   "a duration is a number with its unit: 30s, 1m30s, 500ms");
     if (*length != 0 && *length < 1'000'000)
-      throw error(*value, fmt::format("'--{}={}' is less than 1ms", flag, printable(value->text)),
+      throw error(*value, fmt::format("'--{}={}' is less than 1ms", flag, shown(value->text)),
                   "0 means the default");
     return value->text;
   }
@@ -431,7 +450,7 @@ class Builder {
     if (!number || std::stoll(digits) > 2147483647)
       throw error(
           *value,
-          fmt::format("'--retries={}' is no number from 0 to 2147483647", printable(value->text)),
+          fmt::format("'--retries={}' is no number from 0 to 2147483647", shown(value->text)),
           "write '--retries=3'");
     return digits;
   }

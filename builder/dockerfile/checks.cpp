@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "dockerfile/keyword.h"
 #include "dockerfile/lint.h"
+#include "dockerfile/paths.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
@@ -23,6 +25,7 @@ const std::vector<Rule> all_rules = {
     {"InvalidJSONForm", "What begins like a JSON array is one", false, true},
     {"JSONArgsRecommended", "CMD and ENTRYPOINT are in JSON form, so that signals arrive"},
     {"LegacyKeyValueFormat", "ENV and LABEL are written key=value"},
+    {"LinkWithNamedOwner", "COPY --link has an owner by number", false, true},
     {"MaintainerDeprecated", "The author stands in a label, not in MAINTAINER"},
     {"MissingCommand", "RUN, CMD and ENTRYPOINT name a command", false, true},
     {"MultipleInstructionsDisallowed", "CMD, ENTRYPOINT and HEALTHCHECK stand once in a stage"},
@@ -34,16 +37,10 @@ const std::vector<Rule> all_rules = {
     {"SyntaxIgnored", "The language asked for is the one known here", false, true},
     {"UndefinedArgInFrom", "Variables in FROM are declared"},
     {"UndefinedVar", "Variables are defined before they are used"},
+    {"UnsupportedDevice", "RUN --device names a device that can be given", false, true},
+    {"UnusedMountKey", "Keys of RUN --mount have a meaning for its type", false, true},
     {"WorkdirRelativePath", "The first WORKDIR of a stage is absolute"},
 };
-
-std::optional<bool> read_boolean(std::string_view text) {
-  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"})
-    if (text == yes) return true;
-  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"})
-    if (text == no) return false;
-  return std::nullopt;
-}
 
 /// Names between commas; what follows a blank is a remark.
 void read_names(std::string_view value, std::set<std::string>& names, bool& all) {
@@ -125,15 +122,16 @@ Checks parse_checks(std::string_view value) {
     } else if (equals != std::string_view::npos && key == "experimental") {
       read_names(setting, checks.experimental, checks.experimental_all);
     } else if (equals != std::string_view::npos && key == "error") {
-      const auto error = read_boolean(setting.substr(0, setting.find_first_of(" \t")));
+      const auto error = parse_bool(setting.substr(0, setting.find_first_of(" \t")));
       if (!error)
         throw Error(ExitCode::app_files,
-                    fmt::format("check: error is true or false, not '{}'", printable(setting)))
+                    fmt::format("check: error is true or false, not '{}'", shown(setting)))
             .set_hint("write '# check=error=true'");
       checks.error = *error;
     } else {
-      const auto near = closest(key, {"skip", "error", "experimental"});
-      throw Error(ExitCode::app_files, fmt::format("check has no option '{}'", printable(key)))
+      const auto near =
+          key.size() < 40 ? closest(key, {"skip", "error", "experimental"}) : std::nullopt;
+      throw Error(ExitCode::app_files, fmt::format("check has no option '{}'", shown(key)))
           .set_hint(near && *near != key ? fmt::format("did you mean '{}='?", *near)
                                          : "write '# check=skip=<rules>;error=true'");
     }

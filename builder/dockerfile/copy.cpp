@@ -83,7 +83,7 @@ void StageCompiler::copy(const StageItem& item, const Copy& copy) {
   if (!copying.checksum.empty() && copy.sources.size() + copy.heredocs.size() != 1)
     throw item.site.error(*copy.checksum, "--checksum is for a single source",
                           "write an ADD for each source");
-  const std::string text = title(item, item.instruction->text);
+  const std::string text = title(item, item.instruction->text, state_.scope);
   for (const Word& source : copy.sources) copy_source(copying, source, text);
   for (const Heredoc& heredoc : copy.heredocs) copy_heredoc(copying, heredoc);
   copying.told += " " + dest.shown + " # buildkit";
@@ -156,10 +156,12 @@ void StageCompiler::copy_git(Copying& copying, const Word& word, GitSource git,
   if (flag && git.keep_git_dir && *flag != *git.keep_git_dir)
     throw item.site.error(word, "the URL's keep-git-dir contradicts --keep-git-dir");
   git.op.keep_git_dir = git.keep_git_dir.value_or(flag.value_or(false));
-  if (!copying.checksum.empty() && !git.op.checksum.empty() && copying.checksum != git.op.checksum)
+  // Hashes are compared as git prints them.
+  const std::string checksum = lower_case(copying.checksum);
+  if (!checksum.empty() && !git.op.checksum.empty() && checksum != git.op.checksum)
     throw item.site.error(word, fmt::format("the URL's commit '{}' contradicts --checksum={}",
                                             git.op.checksum, copying.checksum));
-  if (!copying.checksum.empty()) git.op.checksum = copying.checksum;
+  if (!checksum.empty()) git.op.checksum = checksum;
   FileAction action = copying.common;
   action.source_input = copying.input(graph::Node::make(git.op, {}, describe(item, text)));
   action.source = "/";

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "dockerfile/context.h"
 #include "dockerfile/keyword.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
@@ -99,7 +100,7 @@ Zone read_directives(std::string_view text, const std::string& file) {
       if (directive.value != "\\" && directive.value != "`")
         throw place_error(
             text, file, directive.value_place,
-            fmt::format("the escape character is \\ or `, not '{}'", printable(directive.value)),
+            fmt::format("the escape character is \\ or `, not '{}'", shown(directive.value)),
             "write '# escape=\\' or '# escape=`'");
       zone.directives.escape = directive.value[0];
     }
@@ -109,9 +110,9 @@ Zone read_directives(std::string_view text, const std::string& file) {
   for (const Directive& directive : read_zone(text, "#", true)) {
     if (directive.name == "syntax" && zone.directives.syntax.empty())
       zone.directives.syntax = directive.value;
-    if (directive.name == "check" && zone.check_line == 0) {
+    if (directive.name == "check" && zone.directives.check_line == 0) {
       zone.directives.check = directive.value;
-      zone.check_line = directive.place.line;
+      zone.directives.check_line = directive.place.line;
     }
   }
   if (zone.directives.syntax.empty())
@@ -133,7 +134,7 @@ std::string syntax_note(const std::string& syntax) {
                     name.ends_with("/docker/dockerfile-upstream");
   if (!ours)
     return fmt::format("'{}' is another language; the file is read as a Dockerfile",
-                       printable(reference));
+                       shown(reference));
   std::string_view tag =
       colon == std::string_view::npos ? std::string_view() : without_digest.substr(colon + 1);
   tag = tag.substr(0, tag.find('-'));
@@ -141,7 +142,7 @@ std::string syntax_note(const std::string& syntax) {
   const std::optional<int> minor = major ? take_number(tag) : std::nullopt;
   if (!major || *major < level_major || (*major == level_major && minor.value_or(0) <= level_minor))
     return {};
-  return fmt::format("'{}' is newer than the language known here, {}.{}", printable(reference),
+  return fmt::format("'{}' is newer than the language known here, {}.{}", shown(reference),
                      level_major, level_minor);
 }
 

@@ -13,7 +13,6 @@ struct Zone {
   Directives directives;
   /// So many lines at the top are directives: they are no comments.
   int lines = 0;
-  int check_line = 0;
 };
 
 /// Throws Error(app_files) for a directive given twice and for an escape character that is none.

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "dockerfile/keyword.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
@@ -18,7 +19,8 @@ std::string suggestion(std::string_view name, std::string_view keyword,
                        std::initializer_list<FlagSpec> specs) {
   std::vector<std::string> names;
   for (const FlagSpec& spec : specs) names.emplace_back(spec.name);
-  if (const auto near = closest(lower_case(name), names))
+  // A slip of the finger is short; comparing takes time.
+  if (const auto near = name.size() < 40 ? closest(lower_case(name), names) : std::nullopt)
     return fmt::format("did you mean '--{}'?", *near);
   if (names.empty()) return fmt::format("{} takes no flags", keyword);
   return fmt::format("{} takes {}", keyword, list_of(names));
@@ -39,7 +41,7 @@ Flags::Flags(const Context& context, const std::vector<FlagWord>& words, std::st
       return context.error(word.span.begin, std::move(cause), hint);
     };
     if (spec == specs.end())
-      throw error(fmt::format("{} has no flag '--{}'", keyword, printable(name)),
+      throw error(fmt::format("{} has no flag '--{}'", keyword, shown(name)),
                   suggestion(name, keyword, specs));
     const bool repeated = std::any_of(given_.begin(), given_.end(), [&](const Given& before) {
       return before.name == spec->name;
@@ -50,7 +52,7 @@ Flags::Flags(const Context& context, const std::vector<FlagWord>& words, std::st
     if (spec->kind == FlagSpec::Kind::boolean) {
       const std::string lower = lower_case(value);
       if (has_value && lower != "true" && lower != "false")
-        throw error(fmt::format("'--{}' is true or false, not '{}'", name, printable(value)),
+        throw error(fmt::format("'--{}' is true or false, not '{}'", name, shown(value)),
                     fmt::format("write '--{}' or '--{}=false'", name, name));
       on = lower != "false";
     } else if (!has_value) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "dockerfile/shown.h"
 #include "dockerfile/word_lexer.h"
 
 namespace slipway::dockerfile {
@@ -87,7 +88,7 @@ std::optional<Heredoc> read_body(const HeredocWord& word, PhysicalLines& lines) 
 }
 
 std::string unterminated_hint(const HeredocWord& word, std::string_view rest, int line) {
-  const std::string name = printable(word.name);
+  const std::string name = shown(word.name);
   const std::string_view bare = before_operator(word.name);
   PhysicalLines lines(rest);
   std::string_view candidate;
@@ -99,7 +100,7 @@ std::string unterminated_hint(const HeredocWord& word, std::string_view rest, in
           "the terminator is the whole word '{}'; put a blank behind the name ('<<{} {}') and line "
           "{} "
           "ends it",
-          name, bare, printable(word.name.substr(bare.size())), number);
+          name, bare, shown(word.name.substr(bare.size())), number);
     if (trim(candidate) != word.name) continue;
     if (trim(candidate).data() == candidate.data())
       return fmt::format("line {} is '{}' with blanks behind it; they must go", number, name);

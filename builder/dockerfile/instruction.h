@@ -159,6 +159,7 @@ struct Finding {
 struct Directives {
   std::string syntax, check;
   char escape = '\\';
+  int check_line = 0;  ///< where `check` stands
 };
 
 struct Dockerfile {

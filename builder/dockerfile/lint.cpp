@@ -1,11 +1,10 @@
 #include "dockerfile/lint.h"
 
 #include <algorithm>
-#include <map>
+#include <set>
 
-#include "base/text.h"
 #include "dockerfile/keyword.h"
-#include "dockerfile/words.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
@@ -19,12 +18,6 @@ bool is_upper(std::string_view word) {
   return word == upper_case(word);
 }
 
-/// What a stage hands on to those built FROM it, as far as the text tells.
-struct Handed {
-  bool shell = false;    ///< SHELL was given
-  bool workdir = false;  ///< a WORKDIR was given
-};
-
 class Linter {
  public:
   explicit Linter(const Dockerfile& file) : file_(file) {}
@@ -37,10 +30,7 @@ class Linter {
       const Stage& stage = file_.stages[static_cast<size_t>(stage_)];
       stage_name(stage);
       body(stage);
-      // FROM knows stages by the name in lower case, the last of several.
-      if (!stage.name.empty()) names_[stage.name] = handed_;
-      any_.shell = any_.shell || handed_.shell;
-      any_.workdir = any_.workdir || handed_.workdir;
+      if (!stage.name.empty()) names_.insert(stage.name);
     }
     std::stable_sort(findings_.begin(), findings_.end(), [](const Finding& a, const Finding& b) {
       return a.lines.first < b.lines.first;
@@ -52,9 +42,6 @@ class Linter {
   void find(const char* rule, const Instruction& instruction, std::string text, int stage = -1) {
     if (findings_.size() < findings_max)
       findings_.push_back({rule, std::move(text), instruction.lines, stage});
-  }
-  void find_in_stage(const char* rule, const Instruction& instruction, std::string text) {
-    find(rule, instruction, std::move(text), stage_);
   }
 
   template <typename Call>
@@ -118,33 +105,9 @@ class Linter {
     return words;
   }
 
-  Handed inherited(const Stage& stage) const {
-    const std::string& image = stage.from.image.text;
-    const auto base = names_.find(image);
-    if (base != names_.end()) return base->second;
-    // A name that is not known yet may be any of the stages above.
-    return image.find('$') == std::string::npos ? Handed{} : any_;
-  }
-
   void body(const Stage& stage) {
-    handed_ = inherited(stage);
-    const Instruction* cmd = nullptr;
-    const Instruction* entrypoint = nullptr;
-    const Instruction* health = nullptr;
     for (const Instruction& instruction : stage.body) {
-      if (const Cmd* given = std::get_if<Cmd>(&instruction.kind)) {
-        once(cmd, instruction);
-        json_form(instruction, given->command);
-      } else if (const Entrypoint* start = std::get_if<Entrypoint>(&instruction.kind)) {
-        once(entrypoint, instruction);
-        json_form(instruction, start->command);
-      } else if (std::holds_alternative<HealthCheck>(instruction.kind)) {
-        once(health, instruction);
-      } else if (std::holds_alternative<Shell>(instruction.kind)) {
-        handed_.shell = true;
-      } else if (const Workdir* workdir = std::get_if<Workdir>(&instruction.kind)) {
-        relative_path(instruction, workdir->path.text);
-      } else if (const Env* env = std::get_if<Env>(&instruction.kind)) {
+      if (const Env* env = std::get_if<Env>(&instruction.kind)) {
         legacy(instruction, *env);
       } else if (const Label* label = std::get_if<Label>(&instruction.kind)) {
         legacy(instruction, *label);
@@ -157,44 +120,11 @@ class Linter {
     }
   }
 
-  /// The place is that of the one before, which has no effect.
-  void once(const Instruction*& before, const Instruction& instruction) {
-    if (before)
-      find_in_stage("MultipleInstructionsDisallowed", *before,
-                    fmt::format("This {} has no effect: another one follows in the stage",
-                                upper_case(before->keyword)));
-    before = &instruction;
-  }
-
-  void json_form(const Instruction& instruction, const Command& command) {
-    if (command.exec_form || handed_.shell) return;
-    find_in_stage("JSONArgsRecommended", instruction,
-                  fmt::format("{} should be in JSON form: signals end at the shell that is started "
-                              "otherwise",
-                              upper_case(instruction.keyword)));
-  }
-
-  void relative_path(const Instruction& instruction, const std::string& written) {
-    const bool first = !handed_.workdir;
-    handed_.workdir = true;
-    if (!first) return;
-    std::string path = written;
-    try {
-      path = unquote_word(written, file_.directives.escape);
-    } catch (const Error&) {
-      return;  // compile() says what is wrong with it
-    }
-    if (path.starts_with('/') || path.starts_with('$')) return;
-    find_in_stage("WorkdirRelativePath", instruction,
-                  fmt::format("Where '{}' lies depends on the base image; make it absolute",
-                              printable(path)));
-  }
-
   void legacy(const Instruction& instruction, const KeyValues& values) {
     if (!values.legacy) return;
     const std::string keyword = upper_case(instruction.keyword);
-    find_in_stage("LegacyKeyValueFormat", instruction,
-                  fmt::format("'{} key value' should be written '{} key=value'", keyword, keyword));
+    find("LegacyKeyValueFormat", instruction,
+         fmt::format("'{} key value' should be written '{} key=value'", keyword, keyword), stage_);
   }
 
   static std::vector<std::string> arg_names(const Instruction& instruction) {
@@ -217,8 +147,7 @@ class Linter {
   const Dockerfile& file_;
   int stage_ = 0;
   std::vector<Finding> findings_;
-  std::map<std::string, Handed> names_;
-  Handed any_, handed_;
+  std::set<std::string> names_;
 };
 
 }  // namespace

@@ -23,11 +23,12 @@ const std::vector<Rule>& rules();
 /// Null when there is none of that name.
 const Rule* find_rule(std::string_view name);
 
-/// The rules of the written form: StageNameCasing, FromAsCasing, ConsistentInstructionCasing,
-/// DuplicateStageName, ReservedStageName, JSONArgsRecommended, MaintainerDeprecated,
-/// WorkdirRelativePath, MultipleInstructionsDisallowed, LegacyKeyValueFormat,
-/// InvalidDefinitionDescription. parse() has appended them to Dockerfile::findings already; it adds
-/// NoEmptyContinuation and those of our own on the way. In order of lines, 1,000 at most.
+/// The rules that the written form alone decides: StageNameCasing, FromAsCasing,
+/// ConsistentInstructionCasing, DuplicateStageName, ReservedStageName, MaintainerDeprecated,
+/// LegacyKeyValueFormat, InvalidDefinitionDescription. parse() has appended them to
+/// Dockerfile::findings already; it adds NoEmptyContinuation, InvalidJSONForm, MissingCommand and
+/// SyntaxIgnored on the way. All others need variables, bases or triggers and are compile()'s. In
+/// order of lines, 1,000 at most.
 std::vector<Finding> lint(const Dockerfile& file);
 
 /// The value of a check directive.

@@ -118,8 +118,9 @@ void StageCompiler::workdir(const StageItem& item, const Workdir& workdir) {
     graph::FileOp op{{mkdir}, state_.root == nullptr};
     std::vector<graph::NodeRef> inputs;
     if (state_.root) inputs.push_back(state_.root);
-    add_layer(item, graph::Node::make(std::move(op), std::move(inputs),
-                                      describe(item, title(item, item.instruction->text))));
+    add_layer(item,
+              graph::Node::make(std::move(op), std::move(inputs),
+                                describe(item, title(item, item.instruction->text, state_.scope))));
   }
   commit(item, "WORKDIR " + join_path(before, path.shown), layer);
 }

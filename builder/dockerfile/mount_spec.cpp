@@ -28,7 +28,11 @@ const std::vector<std::string> sharing_names{"shared", "private", "locked"};
 }
 
 std::string near_name(const std::string& name, const std::vector<std::string>& names) {
-  const std::optional<std::string> near = closest(name, names);
+  std::optional<std::string> near = closest(name, names);
+  // "tmp" is two letters from "tmpfs", yet nothing else can be meant.
+  if (!near && name.size() > 1)
+    for (const std::string& known : names)
+      if (known.starts_with(name)) near = known;
   return near ? fmt::format("did you mean '{}'?", *near) : "known are " + join(names, ", ");
 }
 

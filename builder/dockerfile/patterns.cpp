@@ -6,14 +6,12 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "base/utf8.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
 
-// Some tenths of a second.
-constexpr uint64_t steps_max = 200'000'000;
 constexpr uint32_t any_character = 0xffffffff;
 
 /// Characters with their offsets, one more for the end.
@@ -52,7 +50,7 @@ std::vector<Segment> parse_pattern(std::string_view pattern) {
       if (at >= pattern.size() ||
           std::string_view("*?\\/}").find(pattern[at]) == std::string_view::npos)
         throw Error(ExitCode::app_files,
-                    fmt::format("invalid escape in the pattern '{}'", printable(pattern)))
+                    fmt::format("invalid escape in the pattern '{}'", shown(pattern)))
             .set_hint("a pattern knows \\*, \\?, \\\\, \\/ and \\}");
       character = character_at(pattern, at);
       at += character.length;
@@ -70,8 +68,8 @@ struct Match {
 /// the earliest place of each segment leaves most room for the next: no backtracking is needed.
 class Matcher {
  public:
-  Matcher(std::vector<Segment> segments, const std::vector<uint32_t>& text)
-      : segments_(std::move(segments)), text_(text) {
+  Matcher(std::vector<Segment> segments, const std::vector<uint32_t>& text, MatchBudget& budget)
+      : segments_(std::move(segments)), text_(text), budget_(budget) {
     for (const Segment& segment : segments_)
       spans_lines_ =
           spans_lines_ || std::find(segment.begin(), segment.end(), '\n') != segment.end();
@@ -101,9 +99,9 @@ class Matcher {
 
  private:
   void count(size_t steps) {
-    steps_ += steps;
-    if (steps_ > steps_max)
+    if (budget_.steps < steps)
       throw Error(ExitCode::app_files, "the value and the pattern are too long to be matched");
+    budget_.steps -= steps;
   }
 
   bool fits(const Segment& segment, size_t at) {
@@ -136,13 +134,13 @@ class Matcher {
   const std::vector<uint32_t>& text_;
   bool spans_lines_ = false;
   std::optional<size_t> failed_line_end_;
-  uint64_t steps_ = 0;
+  MatchBudget& budget_;
 };
 
 }  // namespace
 
 std::string remove_matching(std::string_view value, std::string_view pattern, End end,
-                            Length length) {
+                            Length length, MatchBudget& budget) {
   Characters text(value);
   std::vector<Segment> segments = parse_pattern(pattern);
   if (end == End::suffix) {
@@ -150,16 +148,16 @@ std::string remove_matching(std::string_view value, std::string_view pattern, En
     for (Segment& segment : segments) std::reverse(segment.begin(), segment.end());
     std::reverse(text.codes.begin(), text.codes.end());
   }
-  const auto matched = Matcher(std::move(segments), text.codes).match_at(0, length);
+  const auto matched = Matcher(std::move(segments), text.codes, budget).match_at(0, length);
   if (!matched) return std::string(value);
   if (end == End::prefix) return std::string(value.substr(text.offsets[*matched]));
   return std::string(value.substr(0, text.offsets[text.codes.size() - *matched]));
 }
 
 std::string replace_matching(std::string_view value, std::string_view pattern,
-                             std::string_view replacement, bool all) {
+                             std::string_view replacement, bool all, MatchBudget& budget) {
   const Characters text(value);
-  Matcher matcher(parse_pattern(pattern), text.codes);
+  Matcher matcher(parse_pattern(pattern), text.codes, budget);
   const auto part = [&](size_t begin, size_t end) {
     return value.substr(text.offsets[begin], text.offsets[end] - text.offsets[begin]);
   };
@@ -173,6 +171,8 @@ std::string replace_matching(std::string_view value, std::string_view pattern,
     // An empty match right behind another one does not count.
     if (match->end > copied || match->begin == 0) replaced += replacement;
     copied = match->end;
+    if (replaced.size() > budget.result_max_bytes)
+      throw Error(ExitCode::app_files, "the replaced text grows too long");
     if (!all) break;
     from = match->end > from ? match->end : from + 1;
   }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/url.h"
+#include "dockerfile/keyword.h"
 #include "dockerfile/paths.h"
 
 namespace slipway::dockerfile {
@@ -140,11 +141,11 @@ void apply_query(const std::string& query, GitSource& source) {
   if (!tag.empty() && !branch.empty()) refuse("names a branch and a tag");
   if (!tag.empty()) agree(source.op.ref, tag, "refs");
   if (!branch.empty()) agree(source.op.ref, branch, "refs");
-  source.op.checksum = commit;
+  source.op.checksum = lower_case(commit);
   // The commit is fetched itself then; whether the ref leads there is not asked.
   if (by_commit) {
     if (commit.size() < 40) refuse("has 'fetch-by-commit' without a whole commit");
-    source.op.ref = commit;
+    source.op.ref = source.op.checksum;
   }
 }
 

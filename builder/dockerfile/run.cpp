@@ -62,9 +62,17 @@ void StageCompiler::run(const StageItem& item, const Run& run) {
 
   std::string text = item.instruction->text;
   if (run.sole_heredoc) text += " (" + first_line(run.heredocs.at(0).content) + ")";
+  // A secret in a variable wins over the variable's own value (V26).
+  std::optional<Scope> masked;
+  for (const graph::Mount& mount : op.mounts) {
+    if (mount.secret_env.empty()) continue;
+    if (!masked) masked = state_.scope;
+    masked->set(mount.secret_env, Text("****"));
+  }
   std::vector<std::string> argv = op.argv;
   add_layer(item,
-            graph::Node::make(std::move(op), std::move(inputs), describe(item, title(item, text))));
+            graph::Node::make(std::move(op), std::move(inputs),
+                              describe(item, title(item, text, masked ? *masked : state_.scope))));
   commit(item, run_text(argv, state_.args, state_.scope), true);
 }
 

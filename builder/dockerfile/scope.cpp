@@ -3,7 +3,6 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "dockerfile/keyword.h"
 #include "dockerfile/word_lexer.h"
 
@@ -32,27 +31,17 @@ bool among(const Names& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// What one word may take in of variables: ENV a=$a$a, twenty times over, is a megabyte of a byte.
-constexpr size_t expansion_bytes_max = 4 << 20;
-
-Lookup counted(const Scope& scope, std::string Text::*part) {
-  return [&scope, part,
-          taken = size_t{0}](std::string_view name) mutable -> std::optional<std::string> {
+Lookup values_of(const Scope& scope) {
+  return [&scope](std::string_view name) -> std::optional<std::string> {
     const Text* text = scope.find(name);
-    if (text == nullptr) return std::nullopt;
-    taken += (text->*part).size();
-    if (taken > expansion_bytes_max)
-      throw Error(ExitCode::app_files,
-                  fmt::format("the word expands to more than {}", format_size(expansion_bytes_max)))
-          .set_pos({{}, 0, 0});
-    return text->*part;
+    return text == nullptr ? std::nullopt : std::optional(text->value);
   };
 }
-Lookup values_of(const Scope& scope) {
-  return counted(scope, &Text::value);
-}
 Lookup shown_of(const Scope& scope) {
-  return counted(scope, &Text::shown);
+  return [&scope](std::string_view name) -> std::optional<std::string> {
+    const Text* text = scope.find(name);
+    return text == nullptr ? std::nullopt : std::optional(text->shown);
+  };
 }
 
 bool any_hidden(const std::set<std::string>& names, const Scope& scope) {

@@ -23,6 +23,14 @@ std::string step_number(size_t step, size_t total) {
   return fmt::format("{:>{}}/{}", step, std::to_string(total).size(), total);
 }
 
+// Variables have their values, URLs no credentials.
+std::string title_text(const std::string& text, char escape, const Scope& scope) {
+  std::vector<std::string> words = split(expand_title(text, escape, scope), ' ');
+  for (std::string& word : words)
+    if (word.find("://") != std::string::npos) word = shown_url(word);
+  return join(words, " ");
+}
+
 bool without_cache(const Options& options, const std::string& stage) {
   if (options.no_cache) return true;
   return std::any_of(options.no_cache_stages.begin(), options.no_cache_stages.end(),
@@ -42,17 +50,20 @@ std::string without_tabs(std::string_view body) {
 }
 
 graph::NodeRef Build::image_node(const BaseRequest& request, const Base& base,
-                                 const oci::Platform& platform,
-                                 const graph::Description& description) {
+                                 const oci::Platform& platform, graph::Description description,
+                                 const Lines& lines) {
   const auto& history = base.config.history;
   const bool has_layers =
       !base.config.diff_ids.empty() ||
       std::any_of(history.begin(), history.end(), [](const auto& h) { return !h.empty_layer; });
   if (!has_layers) return nullptr;
   const auto [entry, fresh] = images.emplace(BaseRequest{request.reference, platform}, nullptr);
-  if (fresh)
-    entry->second =
-        graph::Node::make(graph::ImageOp{base.reference, platform.to_string()}, {}, description);
+  if (!fresh) return entry->second;
+  description.ignore_cache = false;  // an image is what its digest says
+  std::string title = description.title;
+  entry->second = graph::Node::make(graph::ImageOp{base.reference, platform.to_string()}, {},
+                                    std::move(description));
+  result.steps.push_back({entry->second, std::move(title), lines});
   return entry->second;
 }
 
@@ -127,27 +138,24 @@ void StageCompiler::start_from_image(const StageItem& from, const BaseRequest& r
     job_.find(plan_.site, "InvalidBaseImagePlatform",
               fmt::format("{} is an image for {}, not for {}", printable(plan_.image.shown),
                           offered.to_full_string(), state_.platform.to_full_string()));
-  const std::string text = title(from, "FROM " + base.reference);
-  state_.root = build_.image_node(request, base, state_.platform, describe(from, text));
-  if (state_.root) add_step(from, state_.root);
+  const std::string text = title(from, "FROM " + base.reference, state_.scope);
+  state_.root =
+      build_.image_node(request, base, state_.platform, describe(from, text), plan_.site.lines);
 }
 
-std::string StageCompiler::title(const StageItem& item, const std::string& text) {
-  if (steps_total_ == 0) return title_text(text);
+std::string StageCompiler::title(const StageItem& item, const std::string& text,
+                                 const Scope& scope) {
+  const std::string& keyword = item.instruction->keyword;
+  std::string told = text;
+  if (told.starts_with(keyword)) told.replace(0, keyword.size(), upper_case(keyword));
+  told = title_text(told, job_.escape(), scope);
+  if (steps_total_ == 0) return told;
   std::string prefix = "[";
   if (job_.options.several_platforms) prefix += state_.platform.to_full_string() + " ";
   if (job_.file.stages.size() > 1) prefix += plan_.label() + " ";
   prefix += step_number(++step_, steps_total_) + "] ";
   if (!item.site.trigger.empty()) prefix += "ONBUILD ";
-  return prefix + title_text(text);
-}
-
-// Variables have their values, URLs no credentials.
-std::string StageCompiler::title_text(const std::string& text) const {
-  std::vector<std::string> words = split(expand_title(text, job_.escape(), state_.scope), ' ');
-  for (std::string& word : words)
-    if (word.find("://") != std::string::npos) word = shown_url(word);
-  return join(words, " ");
+  return prefix + told;
 }
 
 graph::Description StageCompiler::describe(const StageItem& item, std::string text) const {
@@ -275,12 +283,9 @@ graph::NodeRef StageCompiler::source_tree(const StageItem& item, const Origin& o
   } else if (origin.kind == Origin::Kind::outside) {
     const Resolved source = build_.stages.resolve_source(item, origin);
     tree = source.tree;
-    if (source.image) {
-      const size_t known = build_.images.size();
+    if (source.image)
       tree = build_.image_node(*source.image, *source.base, job_.target_platform,
-                               describe(item, "FROM " + source.base->reference));
-      if (tree && build_.images.size() > known) add_step(item, tree);
-    }
+                               describe(item, "FROM " + source.base->reference), item.site.lines);
   }
   if (!tree) tree = graph::Node::make(graph::FileOp{{}, true}, {}, {.title = "empty tree"});
   return tree;

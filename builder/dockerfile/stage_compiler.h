@@ -41,9 +41,10 @@ struct Build {
   std::map<BaseRequest, graph::NodeRef> images;
   size_t environments_bytes = 0;  ///< of all steps
 
-  /// Null for an image without layers. The title is that of the first who asks.
+  /// Null for an image without layers. It is a step of who asks first, with that title.
   graph::NodeRef image_node(const BaseRequest& request, const Base& base,
-                            const oci::Platform& platform, const graph::Description& description);
+                            const oci::Platform& platform, graph::Description description,
+                            const Lines& lines);
 };
 
 class StageCompiler {
@@ -57,8 +58,7 @@ class StageCompiler {
   void start_from_image(const StageItem& from, const BaseRequest& request, const Base& base,
                         const oci::Platform& wanted);
   /// A title as progress shows it, "[build 2/4] RUN make" (S7); counts the step.
-  std::string title(const StageItem& item, const std::string& text);
-  std::string title_text(const std::string& text) const;
+  std::string title(const StageItem& item, const std::string& text, const Scope& scope);
   graph::Description describe(const StageItem& item, std::string title) const;
   void add_step(const StageItem& item, graph::NodeRef node);
   void add_layer(const StageItem& item, graph::NodeRef node);

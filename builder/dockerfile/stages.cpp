@@ -85,20 +85,12 @@ void Stages::read_from(size_t index) {
       &job_.file, stage.instruction.lines, stage.instruction.column, static_cast<int>(index), {}};
   const Expanded image = job_.expand_global(plan.site, stage.from.image);
   plan.image = image.text;
-  std::vector<std::string> known = job_.global.names();
-  for (const std::string& name : job_.global_names) known.push_back(name);
-  for (const std::string& name : image.unset)
-    if (!job_.global_names.contains(name))
-      job_.find(plan.site, "UndefinedArgInFrom",
-                fmt::format("'${}' is no ARG before the first FROM{}", name,
-                            closest(name, known)
-                                ? fmt::format("; did you mean '${}'?", *closest(name, known))
-                                : ""));
+  note_undeclared(plan, image.unset);
   if (plan.image.value.empty())
     throw plan.site.error(
         stage.from.image,
         fmt::format("the image's name '{}' expands to nothing", printable(stage.from.image.text)),
-        image.unset.empty() ? "" : nearest_name(*image.unset.begin(), known));
+        unset_hint(image.unset));
   check_platform(plan);
 
   const oci::Platform& platform = plan.platform ? *plan.platform : job_.target_platform;
@@ -123,20 +115,44 @@ void Stages::read_from(size_t index) {
   }
 }
 
+std::vector<std::string> Stages::global_names() const {
+  std::vector<std::string> names = job_.global.names();
+  names.insert(names.end(), job_.global_names.begin(), job_.global_names.end());
+  return names;
+}
+
+void Stages::note_undeclared(const StagePlan& plan, const std::set<std::string>& unset) {
+  for (const std::string& name : unset) {
+    if (job_.global_names.contains(name) || !job_.may_find_more()) continue;
+    const std::optional<std::string> near = closest(name, global_names());
+    job_.find(plan.site, "UndefinedArgInFrom",
+              fmt::format("'${}' is no ARG before the first FROM{}", name,
+                          near ? fmt::format("; did you mean '${}'?", *near) : ""));
+  }
+}
+
+// What to do about a word that expanded to nothing.
+std::string Stages::unset_hint(const std::set<std::string>& unset) const {
+  if (unset.empty()) return "give the variable a value";
+  const std::string& name = *unset.begin();
+  if (job_.global_names.contains(name))
+    return fmt::format("'{0}' has no default: give it with --build-arg {0}=VALUE", name);
+  const std::string near = nearest_name(name, global_names());
+  return near.empty() ? fmt::format("declare it before the first FROM: 'ARG {}=value'", name)
+                      : near;
+}
+
 void Stages::check_platform(StagePlan& plan) {
   if (!plan.stage->from.platform) return;
   const Word& word = *plan.stage->from.platform;
   const Expanded given = job_.expand_global(plan.site, word);
-  for (const std::string& name : given.unset)
-    if (!job_.global_names.contains(name))
-      job_.find(plan.site, "UndefinedArgInFrom",
-                fmt::format("'${}' is no ARG before the first FROM", name));
+  note_undeclared(plan, given.unset);
   const std::string& text = given.text.value;
   if (text.empty())
-    throw plan.site.error(
-        word, fmt::format("--platform={} expands to nothing", printable(word.text)),
-        given.unset.empty() ? "leave the flag out for the platform that is built"
-                            : nearest_name(*given.unset.begin(), job_.global.names()));
+    throw plan.site.error(word,
+                          fmt::format("--platform={} expands to nothing", printable(word.text)),
+                          given.unset.empty() ? "leave the flag out for the platform that is built"
+                                              : unset_hint(given.unset));
   try {
     plan.platform = oci::parse_platform(text, job_.options.build_platform);
   } catch (const Error& problem) {

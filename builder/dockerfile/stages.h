@@ -64,6 +64,9 @@ class Stages {
  private:
   void read_from(size_t index);
   void check_platform(StagePlan& plan);
+  std::vector<std::string> global_names() const;
+  void note_undeclared(const StagePlan& plan, const std::set<std::string>& unset);
+  std::string unset_hint(const std::set<std::string>& unset) const;
   void link(StageItem& item);
   Origin copy_origin(const StageItem& item, const Word& from) const;
   Origin named_origin(const std::string& name) const;

@@ -1,6 +1,7 @@
 #include "dockerfile/statement.h"
 
 #include "base/text.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
@@ -62,7 +63,9 @@ Statement read_statement(const Context& context, size_t begin, Keyword keyword) 
 Error unknown_instruction(const Context& context, Span name, const std::string& above) {
   const std::string written(context.view(name));
   std::string hint = above;
-  const auto near = closest(upper_case(written), keyword_names());
+  // A slip of the finger is short; comparing takes time.
+  const auto near =
+      written.size() < 40 ? closest(upper_case(written), keyword_names()) : std::nullopt;
   if (hint.empty() && near) hint = fmt::format("did you mean '{}'?", *near);
   if (hint.empty() && !written.empty() && context.line.lines.first > 1 &&
       std::string_view("&|;-\"'()[]{}<>$=").find(written[0]) != std::string_view::npos)
@@ -72,8 +75,7 @@ Error unknown_instruction(const Context& context, Span name, const std::string& 
                        join(keyword_names(), ", "), context.escape);
   if (written.empty())
     return context.error(name.begin, "a continued line without an instruction", hint);
-  return context.error(name.begin, fmt::format("unknown instruction '{}'", printable(written)),
-                       hint);
+  return context.error(name.begin, fmt::format("unknown instruction '{}'", shown(written)), hint);
 }
 
 }  // namespace slipway::dockerfile

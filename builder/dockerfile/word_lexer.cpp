@@ -8,11 +8,14 @@
 #include "dockerfile/letters.h"
 #include "dockerfile/logical_line.h"
 #include "dockerfile/patterns.h"
+#include "dockerfile/shown.h"
 
 namespace slipway::dockerfile {
 namespace {
 
 constexpr int depth_max = 100;
+// More than any program can be started with; doubling from line to line stops here.
+constexpr size_t values_max_bytes = 4 << 20;
 
 /// What has been read up to a stop: the text, and the words it falls into.
 struct Output {
@@ -205,9 +208,17 @@ class Lexer {
     return std::string(source_.substr(begin, at_ - begin));
   }
 
-  std::optional<std::string> value_of(const std::string& variable) {
+  std::optional<std::string> value_of(const std::string& variable, size_t begin) {
     used_.insert(variable);
-    return lookup_(variable);
+    std::optional<std::string> value = lookup_(variable);
+    if (value) count_value(value->size(), begin);
+    return value;
+  }
+  void count_value(size_t size, size_t begin) {
+    values_size_ += size;
+    if (values_size_ > values_max_bytes)
+      fail_at(begin, fmt::format("the values of variables here are longer than {} together",
+                                 format_size(values_max_bytes)));
   }
   std::string empty_for(const std::string& variable) {
     unset_.insert(variable);
@@ -219,7 +230,7 @@ class Lexer {
     if (peek() != '{') {
       const std::string variable = name();
       if (variable.empty()) return "$";
-      const auto value = value_of(variable);
+      const auto value = value_of(variable, begin);
       if (value) return *value;
       return options_.keep_unset ? "$" + variable : empty_for(variable);
     }
@@ -239,7 +250,7 @@ class Lexer {
     if (at_end()) fail_at(begin, "'}' is missing after '${'");
     const char op = take().front();
     if (op == '}') {
-      const auto value = value_of(variable);
+      const auto value = value_of(variable, begin);
       if (value) return *value;
       return options_.keep_unset ? "${" + variable + "}" : empty_for(variable);
     }
@@ -248,7 +259,7 @@ class Lexer {
   }
 
   [[noreturn]] void fail_modifier(size_t begin, const std::string& modifier) const {
-    fail_at(begin, fmt::format("'{}' is no modifier of a variable", printable(modifier)),
+    fail_at(begin, fmt::format("'{}' is no modifier of a variable", shown(modifier)),
             "there are ${v:-w} ${v-w} ${v:+w} ${v+w} ${v:?m} ${v?m} ${v#p} ${v##p} ${v%p} ${v%%p} "
             "${v/p/r} ${v//p/r}");
   }
@@ -267,7 +278,7 @@ class Lexer {
     const bool pattern = op == '#' || op == '%';
     if (empty_is_unset && pattern) fail_modifier(begin, modifier);
     const std::string word = until('}', begin, pattern, false).text;
-    const auto value = value_of(variable);
+    const auto value = value_of(variable, begin);
     if (!value && options_.keep_unset) return "${" + variable + modifier + word + "}";
     const bool missing = !value || (empty_is_unset && value->empty());
     switch (op) {
@@ -296,7 +307,7 @@ class Lexer {
     try {
       std::string left =
           remove_matching(value ? *value : "", pattern, op == '#' ? End::prefix : End::suffix,
-                          longest ? Length::longest : Length::shortest);
+                          longest ? Length::longest : Length::shortest, budget_);
       return value ? left : empty_for(variable);
     } catch (Error& error) {
       error.set_pos({"", 0, static_cast<int>(begin)});
@@ -309,10 +320,11 @@ class Lexer {
     if (all) ++at_;
     const std::string pattern = until('/', begin, true, false).text;
     const std::string text = until('}', begin, true, false).text;
-    const auto value = value_of(variable);
+    const auto value = value_of(variable, begin);
     if (!value && options_.keep_unset) return "${" + variable + "/" + pattern + "/" + text + "}";
     try {
-      std::string replaced = replace_matching(value ? *value : "", pattern, text, all);
+      std::string replaced = replace_matching(value ? *value : "", pattern, text, all, budget_);
+      count_value(replaced.size(), begin);
       // A pattern that matches nothing at all puts its replacement even into an unset variable.
       if (!value && replaced.empty()) return empty_for(variable);
       return replaced;
@@ -328,6 +340,8 @@ class Lexer {
   const Lookup& lookup_;
   size_t at_ = 0;
   int depth_ = 0;
+  size_t values_size_ = 0;
+  MatchBudget budget_;
   std::set<std::string> used_, unset_;
 };
 

@@ -346,6 +346,10 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
       anew ? KeyBuilder("run").add("key", names[0]).add("run", random_bytes(16)).finish()
            : names[0];
   result.result.extra["key"] = first.hex();
+  // When the result came about: a cached one keeps its time, so that images do not change.
+  result.result.extra["created"] = std::chrono::duration_cast<std::chrono::seconds>(
+                                       std::chrono::system_clock::now().time_since_epoch())
+                                       .count();
   if (const auto secrets = secret_hashes(*node); !secrets.empty())
     result.result.extra["secrets"] = secrets;
   options.store->put_result(names, result.result, scope(node), now);

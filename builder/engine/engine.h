@@ -21,6 +21,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,8 @@ struct Options {
   std::map<std::string, LocalDir> locals;
   /// Config vars: values for ExecOp::config_names.
   std::map<std::string, std::string> config;
+  /// Variables of steps whose values must not be kept: in ledgers they stand as keyed digests.
+  std::set<std::string> hidden_variables;
   /// By the ids that mounts name.
   std::map<std::string, Secret> secrets;
   std::map<std::string, std::string> ssh_agents;  ///< sockets

@@ -240,6 +240,9 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
   builder.add("op", node->kind()).add("by", inputs != nullptr ? "content" : "definition");
   const auto add = [&](std::string name, std::string value) {
     builder.add(name, value);
+    const bool hidden =
+        starts_with(name, "env ") && options.hidden_variables.contains(name.substr(4));
+    if (hidden) value = keyed_digest(options.store->secret_key(), value).hex();
     made.fields.push_back({std::move(name), std::move(value)});
   };
   // Titles are for people: they hold numbers of steps, and are no part of a key.

@@ -42,8 +42,8 @@ struct RegistrySettings {
   /// Hosts besides a registry's own site that may be sent its users' credentials when a registry
   /// names them as the place for tokens (threat 14).
   std::set<std::string> token_hosts;
-  /// Transfers at once; another call to the same registry waits until this one is done with its
-  /// blobs (N6).
+  /// Transfers of a call at once. Two calls of this process may transfer blobs with one registry at
+  /// a time, others wait; documents do not (N6).
   int parallel = 4;
   int retries = 4;  ///< further attempts after network errors, 408, 429 and 5xx
   std::chrono::milliseconds retry_delay{1000};  ///< before the first retry; doubles each time
@@ -121,8 +121,8 @@ struct PushResult {
 struct LoginRequest {
   std::string domain;
   std::string user;
-  /// Where the password or token is read from, to its end; one newline at the end is dropped. So it
-  /// never is in this program's memory.
+  /// Where the password or token is read from, to its end; one newline at the end is dropped. A
+  /// pipe on stdin can be passed on without its content ever being in this program's memory.
   int password_fd = -1;
 };
 

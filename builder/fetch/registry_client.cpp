@@ -17,22 +17,25 @@
 namespace slipway::fetch {
 namespace {
 
-/// One transfer of blobs at a time to a registry, each with RegistrySettings::parallel connections
-/// (N6): several builds' worth of them would only wait for one another over there.
+// Of blobs with one registry, each with RegistrySettings::parallel connections: one more than one,
+// so that there is something to transfer while the caller is busy with the first one's blobs.
+constexpr size_t transfers_max = 2;
+
+/// A place among those that may transfer blobs with a registry now (N6).
 class Turn {
  public:
   Turn(const std::string& domain, const Cancel* cancel) : domain_(domain) {
     std::unique_lock lock(state().mutex);
     // Cancel has no way to wake us here.
-    while (state().busy.contains(domain_)) {
+    while (state().busy[domain_] >= transfers_max) {
       if (cancel != nullptr) cancel->check();
       state().freed.wait_for(lock, std::chrono::milliseconds(50));
     }
-    state().busy.insert(domain_);
+    ++state().busy[domain_];
   }
   ~Turn() {
     const std::lock_guard lock(state().mutex);
-    state().busy.erase(domain_);
+    --state().busy[domain_];
     state().freed.notify_all();
   }
   Turn(const Turn&) = delete;
@@ -42,7 +45,7 @@ class Turn {
   struct State {
     std::mutex mutex;
     std::condition_variable freed;
-    std::set<std::string> busy;
+    std::map<std::string, size_t> busy;
   };
   static State& state() {
     static State one;
@@ -244,13 +247,16 @@ PushResult Fetcher::push(const PushRequest& request) const {
 }
 
 std::string Fetcher::login(const LoginRequest& request) const {
+  // Not among the first three: those become the program's own.
+  const Fd password(fcntl(request.password_fd, F_DUPFD_CLOEXEC, 3));
+  if (!password) fail_errno("open the password");
   const Json message = {{"op", "registry_login"},
                         {"settings", to_wire(registry)},
                         {"domain", request.domain},
                         {"user", request.user},
-                        {"password_fd", request.password_fd}};
+                        {"password_fd", password.get()}};
   return doing("logging in to " + printable(request.domain), [&] {
-    return field<std::string>(Call(*this).run(message, {request.password_fd}), "kept");
+    return field<std::string>(Call(*this).run(message, {password.get()}), "kept");
   });
 }
 

@@ -58,14 +58,20 @@ struct Trees {
   std::function<Listed(const Request&)> list;
   /// Opens regular files of the stack by the paths of its listing.
   std::function<archive::OpenFiles(const std::vector<cache::SnapshotId>& stack)> open;
-};
 
-/// Where an image comes from: "oci:<dir>[:<tag>]", "oci-archive:<file>[:<tag>]",
-/// "docker-archive:<file>[:<tag>]" (skopeo's names).
-struct LocalSource {
-  enum class Kind : uint8_t { oci, oci_archive, docker_archive } kind = Kind::oci;
-  std::string path, tag;
+  /// Unpacks a layer's archive into a new snapshot; returns the listing of what it brought, without
+  /// digests. See sandbox::UnpackOptions.
+  struct Unpack {
+    cache::SnapshotId target = 0;
+    std::vector<cache::SnapshotId> lower;  ///< topmost first
+    std::function<void()> wait_for_lower;
+    std::string diff_id;  ///< that the decompressed bytes must have
+    std::function<void(const std::string&)> on_warning;
+  };
+  std::function<archive::Tree(int archive, const Unpack&)> unpack;
+  /// How owners are kept on disk ("mapped", "single", …): snapshots of one way are no use to
+  /// another and are kept apart.
+  std::string ids = "mapped";
 };
-std::optional<LocalSource> parse_local_source(const std::string& text);
 
 }  // namespace slipway::image

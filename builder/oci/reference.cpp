@@ -81,6 +81,12 @@ bool is_image_id(std::string_view name) {
   return name.size() == hex_digits && std::all_of(name.begin(), name.end(), is_hex);
 }
 
+std::string without_alias(const std::string& domain) {
+  const source::ImageRegistry& hub = source::public_names().images;
+  const bool alias = std::find(hub.aliases.begin(), hub.aliases.end(), domain) != hub.aliases.end();
+  return alias ? hub.domain : domain;
+}
+
 [[noreturn]] void refuse(std::string_view text, const std::string& reason,
                          const std::string& hint = {}) {
   Error error(ExitCode::usage,
@@ -201,8 +207,7 @@ Reference parse_reference(std::string_view text) {
   } else {
     reference.domain = hub.domain;
   }
-  if (std::find(hub.aliases.begin(), hub.aliases.end(), reference.domain) != hub.aliases.end())
-    reference.domain = hub.domain;
+  reference.domain = without_alias(reference.domain);
   reference.path = rest;
   if (std::any_of(rest.begin(), rest.end(), is_upper))
     refuse(text, fmt::format("'{}' must be lower case", printable(rest)),
@@ -217,6 +222,19 @@ Reference parse_reference(std::string_view text) {
   check_path(text, reference.path);
   if (reference.tag.empty() && reference.digest.empty()) reference.tag = "latest";
   return reference;
+}
+
+std::string parse_registry(std::string_view text) {
+  const source::ImageRegistry& hub = source::public_names().images;
+  if (text.empty() || text == hub.credentials_key) return hub.domain;
+  std::string_view rest = text;
+  for (const std::string_view scheme : {"https://", "http://"})
+    if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  if (!is_domain(rest))
+    throw Error(ExitCode::usage, fmt::format("'{}' is not a registry", printable(text)))
+        .set_hint("a host name, with its port if it has one: registry.example:5000");
+  return without_alias(lower_case(rest));
 }
 
 }  // namespace slipway::oci

@@ -26,6 +26,10 @@ struct Reference {
 /// F4). Throws Error(usage) saying what is wrong (upper case, a bad digest, 256 bytes or more …).
 Reference parse_reference(std::string_view text);
 
+/// A registry as people name it: "registry.example:5000", also with https:// before or slashes
+/// after it; empty = the default one; lower case, aliases resolved. Throws Error(usage).
+std::string parse_registry(std::string_view text);
+
 /// Exactly "sha256:" and 64 lower-case hex digits: only such a text may become a path (threat 19).
 bool is_digest(std::string_view text);
 /// A tag as the distribution protocol has it: 1 to 128 of [A-Za-z0-9_.-], not beginning with . or -

@@ -34,7 +34,8 @@ void PlainView::on_output(const Output& output) {
 
 void PlainView::on_event(const Event& event) {
   if (const auto* notice = std::get_if<Notice>(&event)) tell(notice_text(*notice));
-  if (const auto* started = std::get_if<BuildStarted>(&event)) tell(started_line(*started));
+  if (const auto* started = std::get_if<BuildStarted>(&event))
+    if (!started->strategy.empty()) tell(started_line(*started));
   if (const auto* started = std::get_if<StepStarted>(&event))
     running_[started->step] = {started->title, now()};
   if (const auto* finished = std::get_if<StepFinished>(&event)) on_finished(*finished);

@@ -261,7 +261,8 @@ void Diff::add_file(Found& listed, const StackDir::Level& level, const struct st
   if (entry.size == 0 || !options_.digests) return;
   const TreeEntry* known = known_.find(entry.path);
   if (known != nullptr && known->type == archive::EntryType::file && known->digest &&
-      known->size == entry.size && known->mtime_ns == nanoseconds(info.st_mtim)) {
+      known->size == entry.size &&
+      (known->mtime_ns == 0 || known->mtime_ns == nanoseconds(info.st_mtim))) {
     entry.digest = known->digest;
     return;
   }

@@ -34,9 +34,10 @@ enum class Request : uint8_t {
 };
 enum class Reply : uint8_t {
   ok,
-  error,     ///< an Error, coded by fields()
-  terminal,  ///< exec: carries the pseudo terminal's master
-  agent,     ///< exec: index of an agent mount, carries its listening socket
+  error,        ///< an Error, coded by fields()
+  terminal,     ///< exec: carries the pseudo terminal's master
+  agent,        ///< exec: index of an agent mount, carries its listening socket
+  wants_lower,  ///< unpack: an empty message answers when the layers below are complete
 };
 enum class CopyCall : uint8_t { directory, file, symlink, whiteout, finish };
 
@@ -162,8 +163,8 @@ void fields(Coder& coder, T& v) {
 template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, UnpackOptions>
 void fields(Coder& coder, T& v) {
-  coder(v.prefix, v.strip_wrapper, v.bin_executable, v.whiteouts, v.owner, v.size_max_bytes,
-        v.entries_max);
+  coder(v.prefix, v.strip_wrapper, v.bin_executable, v.whiteouts, v.lower, v.diff_id, v.digests,
+        v.owner, v.size_max_bytes, v.entries_max);
 }
 
 /// "<tag><fields…>"

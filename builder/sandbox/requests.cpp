@@ -10,9 +10,11 @@
 #include "archive/extract.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "sandbox/files_on_overlay.h"
 #include "sandbox/layer_diff.h"
 #include "sandbox/layers.h"
+#include "sandbox/lower_tree.h"
 #include "sandbox/network.h"
 #include "sandbox/plain_places.h"
 #include "sandbox/source_view.h"
@@ -22,6 +24,7 @@ namespace slipway::sandbox {
 namespace {
 
 constexpr size_t fds_per_message = 200;
+constexpr size_t warnings_max = 100;  // a foreign archive may cause any number of them
 
 Fd take(std::vector<Fd>& fds, size_t index) {
   if (index >= fds.size()) throw Error(ExitCode::machine, "a message came without its descriptors");
@@ -141,13 +144,30 @@ std::vector<Fd> open_stack(int snapshots, const Workspace& tree) {
 archive::Tree unpack_layer(int snapshots, SnapshotId target, int archive,
                            const UnpackOptions& options, bool single_id) {
   const Fd layer = make_layer(snapshots, target);
+  StackBelow below([&] {
+    if (options.wait_for_lower) options.wait_for_lower();
+    return open_stack(snapshots, {0, options.lower});
+  });
   archive::ExtractOptions extract;
+  if (!options.lower.empty()) extract.lower = &below;
+  constexpr std::string_view algorithm = "sha256:";
+  if (!options.diff_id.empty()) {
+    SLIPWAY_CHECK(starts_with(options.diff_id, algorithm));
+    extract.raw_sha256 = options.diff_id.substr(algorithm.size());
+  }
+  extract.digests = options.digests;
+  extract.on_warning = options.on_warning;
   extract.prefix = options.prefix;
   extract.strip_wrapper = options.strip_wrapper;
   extract.bin_executable = options.bin_executable;
   extract.whiteouts = options.whiteouts;
   if (options.owner) extract.owner = {options.owner->uid, options.owner->gid};
-  if (single_id) extract.owner = {0, 0};
+  if (single_id) {
+    // Without a namespace an ordinary user can give files to nobody but itself.
+    extract.keep_owner = geteuid() == 0;
+    extract.owner.reset();
+    if (extract.keep_owner) extract.owner = {0, 0};
+  }
   extract.size_max_bytes = options.size_max_bytes;
   extract.entries_max = options.entries_max;
   return archive::extract(archive, layer.get(), extract);
@@ -243,11 +263,22 @@ void serve_request(const WorkerState& state, Request request, Decoder& payload, 
       return;
     case Request::unpack: {
       const auto target = payload.next<SnapshotId>();
-      const auto options = payload.next<UnpackOptions>();
+      auto options = payload.next<UnpackOptions>();
       const Fd archive = take(fds, 0);
+      std::vector<std::string> warnings;
+      options.on_warning = [&](const std::string& text) {
+        if (warnings.size() < warnings_max) warnings.push_back(text);
+      };
+      options.wait_for_lower = [&] {
+        send_message(channel, message(Reply::wants_lower));
+        std::string text;
+        std::vector<Fd> none;
+        if (!receive_message(channel, text, none))
+          throw Error(ExitCode::machine, "the layers below never came");
+      };
       const archive::Tree tree =
           unpack_layer(snapshots.get(), target, archive.get(), options, single);
-      send_message(channel, message(Reply::ok, archive::serialize_tree(tree)));
+      send_message(channel, message(Reply::ok, archive::serialize_tree(tree), warnings));
       return;
     }
     case Request::scan: {

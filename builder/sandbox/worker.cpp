@@ -198,8 +198,21 @@ class OciWorker : public Worker {
   }
   archive::Tree unpack(SnapshotId target, int archive, const UnpackOptions& options) override {
     const Fd channel = request(message(Request::unpack, target, options), {archive});
-    std::string text;
-    return archive::parse_tree(read_reply(channel.get(), text).next<std::string>());
+    for (;;) {
+      std::string text, tree;
+      Reply kind = Reply::ok;
+      Decoder reply = read_reply(channel.get(), text, nullptr, &kind);
+      if (kind == Reply::wants_lower) {
+        if (options.wait_for_lower) options.wait_for_lower();
+        send_message(channel.get(), {});
+        continue;
+      }
+      std::vector<std::string> warnings;
+      reply(tree, warnings);
+      for (const std::string& warning : warnings)
+        if (options.on_warning) options.on_warning(warning);
+      return archive::parse_tree(tree);
+    }
   }
   ScanResult scan(const ScanRequest& wanted) override {
     const Fd channel = request(message(Request::scan, wanted.tree, wanted.path,

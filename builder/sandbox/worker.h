@@ -179,10 +179,20 @@ class TreeReader {
 };
 
 struct UnpackOptions {
-  std::string prefix;                     ///< place everything below this folder
-  bool strip_wrapper = false;             ///< heroku.md SRC-6
-  bool bin_executable = false;            ///< heroku.md SRC-7
-  bool whiteouts = false;                 ///< OCI layer: .wh. names hide what is below
+  std::string prefix;           ///< place everything below this folder
+  bool strip_wrapper = false;   ///< heroku.md SRC-6
+  bool bin_executable = false;  ///< heroku.md SRC-7
+  bool whiteouts = false;       ///< OCI layer: .wh. names hide what is below
+  /// Of a layer: those below it, topmost first; looked into only when the archive lacks a folder's
+  /// entry or a hard link's target.
+  std::vector<SnapshotId> lower;
+  /// Called when they are looked into, by the thread that called unpack(); returns when they are
+  /// complete. Empty = they are.
+  std::function<void()> wait_for_lower;
+  /// "sha256:<hex>" that the decompressed bytes must have; empty = any.
+  std::string diff_id;
+  bool digests = true;  ///< of contents, in the listing
+  std::function<void(const std::string&)> on_warning;
   std::optional<graph::Owner> owner;      ///< all entries; absent = as in the archive
   uint64_t size_max_bytes = 50ULL << 30;  ///< expanded; threat 21
   uint64_t entries_max = 5'000'000;
@@ -210,8 +220,8 @@ struct ScanResult {
 struct LayerRequest {
   std::vector<SnapshotId> stack;  ///< topmost first
   size_t own = 1;                 ///< the first of them; the others are what is built upon
-  /// Listings of these very snapshots (their own part at least) as far as they exist: a file that
-  /// has its path, size and time there is not read for its digest.
+  /// What is known of these very snapshots' files: one that has its path, size and time (0 = not
+  /// told) there is not read for its digest.
   archive::Tree known;
   /// false = nothing is read; entries have no digests then.
   bool digests = true;

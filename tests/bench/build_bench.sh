@@ -50,52 +50,66 @@ pair() {
   echo "$(median <"$work/ours") $(median <"$work/peer")"
 }
 
+# make_app FOLDER SUBFOLDERS: a hundred files in each.
 make_app() {
   local i
-  mkdir -p "$work/app/pack/bin"
-  for ((i = 0; i < 200; i++)); do
-    mkdir -p "$work/app/dir$i"
-    (cd "$work/app/dir$i" && for j in {1..100}; do echo "file $i $j" >"f$j"; done)
+  mkdir -p "$1"
+  for ((i = 0; i < $2; i++)); do
+    mkdir -p "$1/dir$i"
+    (cd "$1/dir$i" && for j in {1..100}; do echo "file $i $j" >"f$j"; done)
   done
-  printf '#!/bin/sh\necho Bench\n' >"$work/app/pack/bin/detect"
-  # Three seconds of a package manager's kind of work: many small files, some processor time.
-  cat >"$work/app/pack/bin/compile" <<'PACK'
-#!/bin/bash
-set -e
-mkdir -p "$1/vendor" "$2/deps"
-for i in {1..60}; do
-  head -c 3000000 /dev/zero | sha256sum >"$1/vendor/sum$i"
-  for j in {1..20}; do echo "$i $j" >"$1/vendor/m$i.$j"; done
-done
-cp -r "$1/vendor" "$2/deps/"
-sleep 2
-PACK
-  printf '#!/bin/sh\necho ---\n' >"$work/app/pack/bin/release"
-  chmod +x "$work"/app/pack/bin/*
 }
 
-build() { "$slipway" build "$work/app" -b "$work/app/pack" --stack host --network none --slug "$work/app.tgz"; }
-stat_all() { find "$work/app" -printf '%s %T@\n'; }
+# make_pack FOLDER SECONDS: a package manager's kind of work, many small files and some processor
+# time, and that many seconds of waiting for a network.
+make_pack() {
+  mkdir -p "$1/bin"
+  printf '#!/bin/sh\necho Bench\n' >"$1/bin/detect"
+  cat >"$1/bin/compile" <<PACK
+#!/bin/bash
+set -e
+mkdir -p "\$1/vendor" "\$2/deps"
+for i in {1..60}; do
+  head -c 3000000 /dev/zero | sha256sum >"\$1/vendor/sum\$i"
+  for j in {1..20}; do echo "\$i \$j" >"\$1/vendor/m\$i.\$j"; done
+done
+cp -r "\$1/vendor" "\$2/deps/"
+sleep $2
+PACK
+  printf '#!/bin/sh\necho ---\n' >"$1/bin/release"
+  chmod +x "$1"/bin/*
+}
+
+build() { "$slipway" build "$work/large" -b "$work/pack" --stack host --network none --slug "$work/app.tgz"; }
+stat_all() { find "$work/large" -printf '%s %T@\n'; }
+# cold APP PACK, by_hand APP PACK
 cold() {
   number=$((number + 1))
-  SLIPWAY_HOME=$work/cold$number "$slipway" build "$work/app" -b "$work/app/pack" --stack host --network none
+  SLIPWAY_HOME=$work/cold$number "$slipway" build "$work/$1" -b "$work/$2" --stack host --network none
 }
 by_hand() {
   number=$((number + 1))
   local root=$work/hand$number
   mkdir -p "$root/cache" "$root/env"
-  cp -a "$work/app" "$root/build"
+  cp -a "$work/$1" "$root/build"
   chown -R 1000:1000 "$root"
   local script
   for script in detect compile release; do
     env -i PATH="$PATH" HOME=/app setpriv --reuid 1000 --regid 1000 --clear-groups \
-      "$work/app/pack/bin/$script" "$root/build" "$root/cache" "$root/env"
+      "$work/$2/bin/$script" "$root/build" "$root/cache" "$root/env"
   done
 }
+cold_large() { cold large pack; }
+by_hand_large() { by_hand large pack; }
+cold_usual() { cold usual slow-pack; }
+by_hand_usual() { by_hand usual slow-pack; }
 version() { "$slipway" version; }
 
 number=0
-make_app
+make_app "$work/large" 200
+make_app "$work/usual" 10
+make_pack "$work/pack" 2
+make_pack "$work/slow-pack" 20
 build >/dev/null 2>&1
 
 echo "| what | Slipway | peer | |"
@@ -103,8 +117,13 @@ echo "|---|---|---|---|"
 read -r ours peer < <(pair build stat_all)
 echo "| 20,000 files unchanged | $ours ms | find, stat of each: $peer ms | |"
 rounds=3
-read -r ours peer < <(pair cold by_hand)
-echo "| cold build of 20,000 files, with slug | $ours ms | scripts by hand on a copy, no slug: $peer ms | adds $((ours - peer)) ms |"
+added() { # WORDS OURS PEER
+  local ours peer
+  read -r ours peer < <(pair "$2" "$3")
+  echo "| $1 | $ours ms | scripts by hand on a copy, no slug: $peer ms | adds $((ours - peer)) ms, $((100 * (ours - peer) / peer)) % |"
+}
+added "cold build of 1,000 files, slug included" cold_usual by_hand_usual
+added "cold build of 20,000 files, slug included" cold_large by_hand_large
 rounds=21
 read -r ours peer < <(pair version true)
 echo "| slipway version | $ours ms | true: $peer ms | |"

@@ -269,7 +269,7 @@ test_the_json_view_is_one_object_a_line() {
   pack odd <<<'printf "partial"; sleep 0.1; printf " line\n\377\n"'
   expect_exit 0 slipway build . --stack host --network none --progress json -b "$pack" --app shop
   jq -s . "$err" >all.json
-  equal "$(json all.json '.[0] | "\(.type) \(.version) \(.app) \(.stack) \(.reason)"')" 'build_started 1 shop host named with -b'
+  equal "$(json all.json '.[0] | "\(.type) \(.version) \(.app) \(.stack) \(.reason)"')" 'build_started 1 shop host -b means buildpacks'
   equal "$(json all.json '.[-1] | "\(.type) \(.ok) \(.exit_code) \(.next_command)"')" 'build_finished true 0 slipway run shop'
   equal "$(json all.json '[.[] | select(.type == "step_finished" and (.title | startswith("compile"))) | .outcome] | join(",")')" ran
   jq -j 'select(.type == "output") | if .base64 then (.base64 | @base64d) else .text end' "$err" >text

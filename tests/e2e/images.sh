@@ -22,8 +22,8 @@ EOF
   expect_exit 0 slipway build "$test_state/base" -t base:1 --network none
 }
 
-# docker_build ARGUMENT…: the Dockerfile in the current folder, without a network.
-docker_build() { slipway build . --network none --progress plain "$@"; }
+# docker_build ARGUMENT…: the Dockerfile in the current folder, without a network, as x:latest.
+docker_build() { slipway build . --network none --progress plain -t x "$@"; }
 
 # unpack LAYOUT [TAG]: the image's root filesystem; sets $root.
 unpack() {

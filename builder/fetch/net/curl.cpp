@@ -1,9 +1,14 @@
 #include "netfetch/curl.h"
 
+#include <sys/mman.h>
+
 #include <array>
 #include <cstdlib>
 #include <ctime>
+#include <map>
+#include <mutex>
 
+#include "base/fd.h"
 #include "base/files.h"
 #include "base/text.h"
 
@@ -39,6 +44,7 @@ void set_common_options(CURL* handle, std::chrono::seconds stall_limit) {
   // Hops are ours: what may be sent where is decided for each.
   set_option(handle, CURLOPT_FOLLOWLOCATION, 0L);
   set_option(handle, CURLOPT_NOSIGNAL, 1L);
+  set_option(handle, CURLOPT_TCP_KEEPALIVE, 1L);
   set_option(handle, CURLOPT_USERAGENT, "slipway/" SLIPWAY_VERSION);
   set_option(handle, CURLOPT_CONNECTTIMEOUT, connect_timeout_s);
   set_option(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -61,8 +67,19 @@ std::string trusted_certificates(const std::string& more) {
 
 void set_trusted(CURL* handle, const std::string& pem) {
   if (pem.empty()) return;
-  curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_COPY};
-  set_option(handle, CURLOPT_CAINFO_BLOB, &blob);
+  // A file without a name, not CURLOPT_CAINFO_BLOB: the GnuTLS flavour of libcurl lacks that. It is
+  // read at every connection, so it stays.
+  static std::mutex mutex;
+  static std::map<std::string, Fd> files;
+  const std::lock_guard lock(mutex);
+  Fd& file = files[pem];
+  if (!file) {
+    Fd made(memfd_create("slipway-certificates", MFD_CLOEXEC));
+    if (!made) fail_errno("memfd_create");
+    write_all(made.get(), pem);
+    file = std::move(made);
+  }
+  set_option(handle, CURLOPT_CAINFO, fmt::format("/proc/self/fd/{}", file.get()).c_str());
 }
 
 std::string status_text(long status) {

@@ -263,8 +263,11 @@ void Endpoint::refuse(const Answer& answer) {
 std::string Endpoint::identity_token(Connection& connection) {
   Request ping;
   ping.path = "/v2/";
-  (void)send(connection, ping);
+  const Answer answer = send(connection, ping);
+  if (answer.reply.status != 200) refuse(answer);
   const std::lock_guard lock(mutex_);
+  if (!challenge_)
+    work_.note(domain_ + " lets everybody in: whether the password is right could not be seen");
   if (!challenge_ || challenge_->scheme != "bearer") return "";
   TokenRequest request = token_request({});
   if (!request.credentials) throw Error(ExitCode::outside, login_hint());

@@ -196,10 +196,12 @@ Endpoint::Request Source::request(const Endpoint& endpoint, const std::string& k
 
 void Source::refuse(Endpoint& endpoint, const Endpoint::Answer& answer) const {
   if (answer.reply.status != 404) endpoint.refuse(answer);
-  throw NotFound(ExitCode::outside, answer.refusal())
-      .set_hint(fmt::format("check the name and the tag; what is private may answer like this, "
-                            "too: slipway login {}",
-                            endpoint.domain()));
+  NotFound error(ExitCode::outside, answer.refusal());
+  error.set_hint(
+      fmt::format("check the name and the tag; what is private may answer like this, too: "
+                  "slipway login {}",
+                  endpoint.domain()));
+  throw error;
 }
 
 std::optional<oci::Descriptor> Source::look_up(Connection& connection, const std::string& name) {

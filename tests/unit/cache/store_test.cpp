@@ -122,12 +122,13 @@ TEST_CASE("an unknown store format is refused, never misread") {
 
 TEST_CASE("somebody's folder does not become a store") {
   const TempDir dir = TempDir::create("store-test");
-  write_file_atomic(dir.path() / "thesis.tex", "x");
-  const Error error = error_of([&] { (void)Store::open(dir.path()); });
+  const fs::path home = dir.path() / "home";
+  make_directories(home);
+  write_file_atomic(home / "thesis.tex", "x");
+  const Error error = error_of([&] { (void)Store::open(home); });
   CHECK(error.code() == ExitCode::machine);
-  CHECK(error.what() ==
-        dir.path().string() + " is not empty and holds no store: it has 'thesis.tex'");
-  CHECK(std::distance(fs::directory_iterator(dir.path()), {}) == 1);
+  CHECK(error.what() == home.string() + " is not empty and holds no store: it has 'thesis.tex'");
+  CHECK(std::distance(fs::directory_iterator(home), {}) == 1);
 }
 
 TEST_CASE("a store of another user is refused by name") {

@@ -237,7 +237,17 @@ TEST_CASE("hidden build args: a pattern that fits the value alone hides the whol
 }
 
 TEST_CASE("variables that grow without end are refused (threat 21)") {
-  std::string text = "FROM a\nENV a=0123456789abcdef\n";
-  for (int i = 0; i < 40; ++i) text += "ENV a=$a$a\n";
-  CHECK(refusal(text).find("4 | Dockerfile:21:7: the word expands to more than 4M") == 0);
+  std::string text = "FROM a\nARG a=0123456789abcdef\n";
+  for (int i = 0; i < 16; ++i) text += "ARG a=$a$a\n";
+  CHECK(refusal(text + "LABEL x=$a$a$a$a$a\n") ==
+        "4 | Dockerfile:19:17: the values of variables here are longer than 4M together");
+  for (int i = 0; i < 40; ++i) text += "ARG a=$a$a\n";
+  CHECK(refusal(text).find("4 | Dockerfile:19:1: the image's history is larger than 4M") == 0);
+}
+
+TEST_CASE("ARG cycles are none: every default sees what stands above it alone") {
+  CHECK(
+      run_env("ARG a=1$b\nARG b=2$a\nARG a=3$b\nFROM x\nARG a b\nARG c=$c$d\nARG d=4$c\nRUN x\n") ==
+      "a=321 b=21 c= d=4");
+  CHECK(run_env("FROM x\nENV a=$a$a\nENV a=1$a b=$b\nRUN x\n") == "a=1 b=");
 }

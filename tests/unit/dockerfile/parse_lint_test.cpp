@@ -19,7 +19,7 @@ Strings told(const std::string& text, const std::string& override_with = {}) {
 }
 
 std::string check_error(const std::string& value) {
-  return parse_error("# check=" + value + "\nFROM a\n");
+  return error_of([&] { parse_checks(value); });
 }
 
 }  // namespace
@@ -52,38 +52,8 @@ TEST_CASE("parse lint: DuplicateStageName and ReservedStageName") {
         Strings{"ReservedStageName 1", "ReservedStageName 2"});
 }
 
-TEST_CASE("parse lint: JSONArgsRecommended, unless a SHELL was chosen") {
-  CHECK(told("FROM a\nCMD x\nENTRYPOINT y\n") ==
-        Strings{"JSONArgsRecommended 2", "JSONArgsRecommended 3"});
-  CHECK(told("FROM a\nCMD [\"x\"]\n").empty());
-  CHECK(told("FROM a\nSHELL [\"/bin/bash\", \"-c\"]\nCMD x\n").empty());
-  CHECK(told("FROM a\nCMD x\nSHELL [\"/bin/bash\", \"-c\"]\n") == Strings{"JSONArgsRecommended 2"});
-  CHECK(told("FROM a AS b\nSHELL [\"s\"]\nFROM b\nCMD x\n").empty());
-  CHECK(told("FROM a AS b\nSHELL [\"s\"]\nFROM $X\nCMD x\n").empty());
-  CHECK(told("FROM a AS b\nSHELL [\"s\"]\nFROM c\nCMD x\n") == Strings{"JSONArgsRecommended 4"});
-  CHECK(told("FROM a\nHEALTHCHECK CMD x\nRUN y\n").empty());
-  CHECK(told("FROM a\nONBUILD CMD x\n").empty());
-}
-
 TEST_CASE("parse lint: MaintainerDeprecated") {
   CHECK(told("FROM a\nMAINTAINER m\n") == Strings{"MaintainerDeprecated 2"});
-}
-
-TEST_CASE("parse lint: WorkdirRelativePath, for the first of a stage and those built from it") {
-  CHECK(told("FROM a\nWORKDIR b\nWORKDIR c\n") == Strings{"WorkdirRelativePath 2"});
-  CHECK(told("FROM a\nWORKDIR /b\nWORKDIR c\n").empty());
-  CHECK(told("FROM a\nWORKDIR \"/b\"\n").empty());
-  CHECK(told("FROM a\nWORKDIR $b\nWORKDIR c\n").empty());
-  CHECK(told("FROM a AS b\nWORKDIR /x\nFROM b\nWORKDIR c\n").empty());
-  CHECK(told("FROM a AS b\nWORKDIR /x\nFROM a\nWORKDIR c\n") == Strings{"WorkdirRelativePath 4"});
-}
-
-TEST_CASE("parse lint: MultipleInstructionsDisallowed names those without effect") {
-  CHECK(told("FROM a\nCMD [\"a\"]\nCMD [\"b\"]\nENTRYPOINT [\"c\"]\nCMD [\"d\"]\n") ==
-        Strings{"MultipleInstructionsDisallowed 2", "MultipleInstructionsDisallowed 3"});
-  CHECK(told("FROM a\nHEALTHCHECK NONE\nHEALTHCHECK NONE\n") ==
-        Strings{"MultipleInstructionsDisallowed 2"});
-  CHECK(told("FROM a\nCMD [\"a\"]\nFROM a\nCMD [\"b\"]\n").empty());
 }
 
 TEST_CASE("parse lint: LegacyKeyValueFormat") {
@@ -116,7 +86,7 @@ TEST_CASE("parse lint: our own: broken JSON, no command, a foreign language") {
 }
 
 TEST_CASE("parse lint: a finding says which stage must be built for it (L1)") {
-  const Dockerfile file = parse("FROM a AS B\nCMD x\nFROM b\nENV a b\n", "Dockerfile");
+  const Dockerfile file = parse("FROM a AS B\nENV a b\nFROM b\nENV a b\n", "Dockerfile");
   REQUIRE(file.findings.size() == 3);
   CHECK(file.findings[0].rule == "StageNameCasing");
   CHECK(file.findings[0].stage == -1);
@@ -125,10 +95,10 @@ TEST_CASE("parse lint: a finding says which stage must be built for it (L1)") {
 }
 
 TEST_CASE("parse lint: what the check directive skips (P10)") {
-  const std::string body = "FROM a AS B\nCMD x\nMAINTAINER m\n";
+  const std::string body = "FROM a AS B\nENV a b\nMAINTAINER m\n";
   CHECK(told(body).size() == 3);
   CHECK(told("# check=skip=all\n" + body).empty());
-  CHECK(told("# check = skip = JSONArgsRecommended , MaintainerDeprecated ; error=false\n" +
+  CHECK(told("# check = skip = LegacyKeyValueFormat , MaintainerDeprecated ; error=false\n" +
              body) == Strings{"StageNameCasing 2"});
   CHECK(told("# check=skip=Nothing\n" + body).size() == 3);
   CHECK(told("# check=skip=StageNameCasing for old names\n" + body).size() == 2);
@@ -136,12 +106,12 @@ TEST_CASE("parse lint: what the check directive skips (P10)") {
 }
 
 TEST_CASE("parse lint: a comment above an instruction skips for it alone (P10)") {
-  CHECK(told("FROM a\n# check=skip=JSONArgsRecommended\nCMD x\nENTRYPOINT y\n") ==
-        Strings{"JSONArgsRecommended 4"});
-  CHECK(told("FROM a\n# words\n# Check=skip=all;error=true\n\nCMD \\\n\n x\n").empty());
-  CHECK(told("FROM a\n# check=nonsense\nCMD x\n") == Strings{"JSONArgsRecommended 3"});
-  CHECK(told("FROM a\n# check=skip=Other\nCMD x\n") == Strings{"JSONArgsRecommended 3"});
-  CHECK(told("# check=skip=all\n\nFROM a\n# check=skip=Other\nCMD x\n").empty());
+  CHECK(told("FROM a\n# check=skip=LegacyKeyValueFormat\nENV a b\nLABEL a b\n") ==
+        Strings{"LegacyKeyValueFormat 4"});
+  CHECK(told("FROM a\n# words\n# Check=skip=all;error=true\n\nENV \\\n\n a b\n").empty());
+  CHECK(told("FROM a\n# check=nonsense\nENV a b\n") == Strings{"LegacyKeyValueFormat 3"});
+  CHECK(told("FROM a\n# check=skip=Other\nENV a b\n") == Strings{"LegacyKeyValueFormat 3"});
+  CHECK(told("# check=skip=all\n\nFROM a\n# check=skip=Other\nENV a b\n").empty());
 }
 
 TEST_CASE("parse lint: experimental rules are told when asked for") {
@@ -157,14 +127,13 @@ TEST_CASE("parse lint: mistakes in the check directive (P10)") {
   CHECK(parse_checks("error=true").error);
   CHECK_FALSE(parse_checks("error=F").error);
   CHECK_FALSE(parse_checks("").error);
-  CHECK(check_error("skp=all") ==
-        "4 | Dockerfile:1: check has no option 'skp' | did you mean 'skip='?");
+  CHECK(check_error("skp=all") == "4 | check has no option 'skp' | did you mean 'skip='?");
   CHECK(check_error("skip") ==
-        "4 | Dockerfile:1: check has no option 'skip' | write '# check=skip=<rules>;error=true'");
-  CHECK(
-      check_error("error=maybe") ==
-      "4 | Dockerfile:1: check: error is true or false, not 'maybe' | write '# check=error=true'");
-  CHECK(check_error("skip=all;error=true") == "no error");
+        "4 | check has no option 'skip' | write '# check=skip=<rules>;error=true'");
+  CHECK(check_error("error=maybe") ==
+        "4 | check: error is true or false, not 'maybe' | write '# check=error=true'");
+  CHECK(check_error("skip=all;error=true;") == "no error");
+  CHECK(parse("#!x\n# check=nonsense\nFROM a\n", "f").directives.check_line == 2);
 }
 
 TEST_CASE("parse lint: rules are values, sorted by name, and findings name none else") {

@@ -251,14 +251,15 @@ TEST_CASE("words: matching agrees with plain backtracking on small alphabets") {
     for (uint32_t i = next(6); i > 0; --i) pattern += letters[next(5)];
     for (uint32_t i = next(9); i > 0; --i) text += letters[next(3)];
     CAPTURE(pattern, text);
+    MatchBudget budget;
     for (const Length length : {Length::shortest, Length::longest}) {
       const bool longest = length == Length::longest;
       const auto prefix = reference(pattern, text, longest);
-      REQUIRE(remove_matching(text, pattern, End::prefix, length) ==
+      REQUIRE(remove_matching(text, pattern, End::prefix, length, budget) ==
               text.substr(prefix.value_or(0)));
       const auto suffix = reference(std::string(pattern.rbegin(), pattern.rend()),
                                     std::string(text.rbegin(), text.rend()), longest);
-      REQUIRE(remove_matching(text, pattern, End::suffix, length) ==
+      REQUIRE(remove_matching(text, pattern, End::suffix, length, budget) ==
               text.substr(0, text.size() - suffix.value_or(0)));
     }
     std::string replaced = text;
@@ -268,7 +269,7 @@ TEST_CASE("words: matching agrees with plain backtracking on small alphabets") {
       replaced = text.substr(0, begin) + "R" + text.substr(begin + *length);
       break;
     }
-    REQUIRE(replace_matching(text, pattern, "R", false) == replaced);
+    REQUIRE(replace_matching(text, pattern, "R", false, budget) == replaced);
   }
 }
 
@@ -329,10 +330,28 @@ TEST_CASE("words: megabytes are expanded in linear time") {
   std::string many;
   for (int i = 0; i < 300'000; ++i) many += "${v}\\a'b'";
   CHECK(expand(many).size() == 300'000 * 7);
-  const Lookup long_value = [&](std::string_view) { return big; };
-  CHECK(expand_word("${x//b*c/d}${x%%b*}${x##*b*c*}", '\\', long_value).text.size() == 15'000'000);
-  CHECK(expand_word("${x//a/bb}", '\\', long_value).text.size() == 10'000'000);
+  const std::string value(1'000'000, 'a');
+  const Lookup long_value = [&](std::string_view) { return value; };
+  CHECK(expand_word("${x//b*c/d}${x%%b*}", '\\', long_value).text.size() == 2'000'000);
+  CHECK(expand_word("${x##*b*c*}${x%*b}", '\\', long_value).text.size() == 2'000'000);
+  CHECK(expand_word("${x//a/bb}", '\\', long_value).text.size() == 2'000'000);
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+}
+
+TEST_CASE("words: values that double from line to line end at a limit (threats 7, 21)") {
+  std::string value = "x";
+  const Lookup doubling = [&](std::string_view) { return value; };
+  std::string problem;
+  try {
+    for (int line = 0; line < 100; ++line)
+      value = expand_word("${v}${v//x/xx}", '\\', doubling).text;
+  } catch (const Error& error) {
+    problem = error.cause();
+  }
+  CHECK(problem == "the values of variables here are longer than 4M together");
+  CHECK(value.size() < 4 << 20);
+  value = std::string(10'000, 'x');
+  CHECK_THROWS_WITH(expand_word("${v//x/${v}}", '\\', doubling), Catch::Contains("grows too long"));
 }
 
 TEST_CASE("words: a pattern and value that would take minutes are refused (threat 7)") {

@@ -47,7 +47,7 @@ read -r request
 output=$(printf %s "$request" | sed 's/.*"output":\([0-9]*\).*/\1/')
 eval "printf 'the bytes' >&$output"
 printf '%s\n' '{"progress":{"what":"u","done":3,"total":9}}'
-printf '%s\n' '{"result":{"sha256":"ab","size_bytes":9,"final_url":"u","etag":"e"}}'
+printf '%s\n' '{"result":{"sha256":"ab","size_bytes":9,"final_url":"u","etag":"e","last_modified":0,"not_modified":false}}'
 )");
   std::vector<uint64_t> seen;
   fake.fetcher.on_progress = [&](const std::string&, uint64_t done, uint64_t total) {

@@ -34,9 +34,9 @@ Error error_of(const std::function<void()>& call) {
 TEST_CASE("an OCI layout has what the specification asks for, and every blob its digest (M16)") {
   Exports made;
   const Image image = made.image({made.add({{"hello", "hi"}}), made.add({{"etc/x", "y"}})});
-  const auto published = export_oci_layout(
-      made.context(), made.out("layout"),
-      {Exports::named(image, {"docker.io/library/hello:1", "registry.example/h:2"})});
+  const auto published =
+      export_oci_layout(made.context(), made.out("layout"),
+                        {Exports::named(image, {full("hello:1"), "registry.example/h:2"})});
   REQUIRE(published.size() == 1);
   const fs::path layout = made.out("layout");
   CHECK(read_file(layout / "oci-layout") == R"({"imageLayoutVersion":"1.0.0"})");
@@ -46,7 +46,7 @@ TEST_CASE("an OCI layout has what the specification asks for, and every blob its
   const Json& entry = index["manifests"][0];
   CHECK(entry["digest"] == published[0].digest);
   CHECK(entry["mediaType"] == oci::media_type::manifest);
-  CHECK(entry["annotations"]["io.containerd.image.name"] == "docker.io/library/hello:1");
+  CHECK(entry["annotations"]["io.containerd.image.name"] == full("hello:1"));
   CHECK(entry["annotations"]["org.opencontainers.image.ref.name"] == "1");
   CHECK(entry["annotations"]["org.opencontainers.image.created"] == "2024-05-06T07:08:09Z");
   CHECK(index["manifests"][1]["annotations"]["io.containerd.image.name"] == "registry.example/h:2");
@@ -77,22 +77,20 @@ TEST_CASE("an existing layout gets only what it lacks, other images stay") {
   const Image second = made.image({shared, made.add({{"b", "b"}})});
   const fs::path layout = made.out("layout");
   make_directories(layout);
-  (void)export_oci_layout(made.context(), layout,
-                          {Exports::named(first, {"docker.io/library/one:1"})});
+  (void)export_oci_layout(made.context(), layout, {Exports::named(first, {full("one:1")})});
   const fs::path blob = layout / blob_place(first.layers[0].blob.digest);
   struct stat before {
   }, after{};
   REQUIRE(stat(blob.c_str(), &before) == 0);
-  const auto published = export_oci_layout(made.context(), layout,
-                                           {Exports::named(second, {"docker.io/library/two:2"})});
+  const auto published =
+      export_oci_layout(made.context(), layout, {Exports::named(second, {full("two:2")})});
   REQUIRE(stat(blob.c_str(), &after) == 0);
   CHECK(before.st_ino == after.st_ino);
   CHECK(before.st_ctim.tv_nsec == after.st_ctim.tv_nsec);
   CHECK(json_of(layout / "index.json")["manifests"].size() == 2);
 
   // The same name again: its entry is replaced.
-  (void)export_oci_layout(made.context(), layout,
-                          {Exports::named(second, {"docker.io/library/one:1"})});
+  (void)export_oci_layout(made.context(), layout, {Exports::named(second, {full("one:1")})});
   const Json index = json_of(layout / "index.json");
   REQUIRE(index["manifests"].size() == 2);
   for (const Json& entry : index["manifests"]) CHECK(entry["digest"] == published[0].digest);
@@ -104,14 +102,12 @@ TEST_CASE("an existing layout gets only what it lacks, other images stay") {
                                             {"their", "own"}};
   foreign["annotations"] = {{"kept", "yes"}};
   write_file_atomic(layout / "index.json", foreign.dump());
-  (void)export_oci_layout(made.context(), layout,
-                          {Exports::named(first, {"docker.io/library/two:2"})});
+  (void)export_oci_layout(made.context(), layout, {Exports::named(first, {full("two:2")})});
   const Json merged = json_of(layout / "index.json");
   CHECK(merged["annotations"]["kept"] == "yes");
   REQUIRE(merged["manifests"].size() == 2);
   CHECK(merged["manifests"][0]["annotations"]["their"] == "own");
-  CHECK(merged["manifests"][1]["annotations"]["io.containerd.image.name"] ==
-        "docker.io/library/two:2");
+  CHECK(merged["manifests"][1]["annotations"]["io.containerd.image.name"] == full("two:2"));
 
   // Without a name: once, however often.
   for (int i = 0; i < 2; ++i)
@@ -182,7 +178,7 @@ TEST_CASE("a failed export leaves nothing new, and says which layer was missing"
 TEST_CASE("archives hold the layout, are the same every time, and python reads them") {
   Exports made;
   const Image image = made.image({made.add({{"hello", "hi"}})});
-  const std::vector<Named> images = {Exports::named(image, {"docker.io/library/hello:1"})};
+  const std::vector<Named> images = {Exports::named(image, {full("hello:1")})};
   const auto published = export_oci_archive(made.context(), made.out("a.tar"), images);
   (void)export_oci_archive(made.context(), made.out("b.tar"), images);
   CHECK(read_file(made.out("a.tar")) == read_file(made.out("b.tar")));
@@ -211,10 +207,10 @@ TEST_CASE("a docker-archive names its image as docker load wants it (M17)") {
   Exports made;
   const Image one = made.image({made.add({{"a", "a"}})});
   const Image two = made.image({made.add({{"a", "a"}}), made.add({{"b", "b"}})});
-  const auto published = export_docker_archive(
-      made.context(), made.out("d.tar"),
-      {Exports::named(one, {"docker.io/library/one:1", "docker.io/me/one:latest"}),
-       Exports::named(two, {"registry.example:5000/two:2"})});
+  const auto published =
+      export_docker_archive(made.context(), made.out("d.tar"),
+                            {Exports::named(one, {full("one:1"), full("me/one:latest")}),
+                             Exports::named(two, {"registry.example:5000/two:2"})});
   make_directories(made.out("d"));
   (void)tool({"tar", "-xf", made.out("d.tar").string(), "-C", made.out("d").string()});
   const Json manifest = json_of(made.out("d/manifest.json"));
@@ -225,7 +221,7 @@ TEST_CASE("a docker-archive names its image as docker load wants it (M17)") {
   REQUIRE(manifest[1]["Layers"].size() == 2);
   for (const Json& layer : manifest[1]["Layers"])
     CHECK(fs::exists(made.out("d") / layer.get<std::string>()));
-  Named both = Exports::named(one, {"docker.io/library/one:1"});
+  Named both = Exports::named(one, {full("one:1")});
   both.platforms.push_back(one);
   const Error error =
       error_of([&] { (void)export_docker_archive(made.context(), made.out("e.tar"), {both}); });
@@ -239,7 +235,7 @@ TEST_CASE("several platforms make one index in the order asked for (M11)") {
   Image arm = made.image({made.add({{"a", "arm"}})});
   arm.config.platform.architecture = "arm";
   arm.config.platform.variant = "v7";
-  Named named = Exports::named(arm, {"docker.io/library/multi:1"});
+  Named named = Exports::named(arm, {full("multi:1")});
   named.platforms.push_back(amd);
   named.annotations = {{"who", "me"}};
   SECTION("OCI") {}
@@ -306,7 +302,7 @@ TEST_CASE("foreign layers become normal ones (M10)") {
 TEST_CASE("an archive goes to a pipe as to a file") {
   Exports made;
   const Image image = made.image({made.add({{"a", std::string(300'000, 'a')}})});
-  const std::vector<Named> images = {Exports::named(image, {"docker.io/library/a:1"})};
+  const std::vector<Named> images = {Exports::named(image, {full("a:1")})};
   (void)export_oci_archive(made.context(), made.out("a.tar"), images);
   Pipe pipe = Pipe::create();
   const pid_t child = fork();
@@ -334,7 +330,7 @@ TEST_CASE("skopeo reads and copies what we write") {
   const Image image = made.image(
       {made.add({{"hello", std::string(100'000, 'h')}}), made.add({}), made.add({{"etc/x", "y"}})},
       codec);
-  const std::vector<Named> images = {Exports::named(image, {"docker.io/library/hello:1"})};
+  const std::vector<Named> images = {Exports::named(image, {full("hello:1")})};
   const auto published = export_oci_layout(made.context(), made.out("layout"), images);
   (void)export_oci_archive(made.context(), made.out("oci.tar"), images);
   (void)export_docker_archive(made.context(), made.out("docker.tar"), images);
@@ -351,7 +347,7 @@ TEST_CASE("skopeo reads and copies what we write") {
   for (const std::string& source :
        {"oci:" + made.out("layout").string() + ":1",
         "oci-archive:" + made.out("oci.tar").string() + ":1",
-        "docker-archive:" + made.out("docker.tar").string() + ":docker.io/library/hello:1"}) {
+        "docker-archive:" + made.out("docker.tar").string() + ":" + full("hello:1")}) {
     INFO(source);
     const fs::path copied = made.out("copied");
     // To a directory of plain files: digests and diff ids are checked on the way.
@@ -374,7 +370,7 @@ TEST_CASE("umoci unpacks what we write") {
   entries.insert(entries.begin(), gone);
   const Image image = made.image({base, top});
   (void)export_oci_layout(made.context(), made.out("layout"),
-                          {Exports::named(image, {"docker.io/library/hello:1"})});
+                          {Exports::named(image, {full("hello:1")})});
   std::vector<std::string> argv = {"umoci",
                                    "raw",
                                    "unpack",

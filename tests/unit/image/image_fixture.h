@@ -33,6 +33,11 @@ struct Exports : Images {
   fs::path out(const std::string& name) const { return dir.path() / name; }
 };
 
+/// The full name that a short one stands for.
+inline std::string full(const std::string& name) {
+  return oci::parse_reference(name).canonical();
+}
+
 /// Runs a tool that may be missing; empty = it is.
 inline std::optional<std::string> tool(const std::vector<std::string>& argv) {
   if (find_program(argv.front()).empty()) {

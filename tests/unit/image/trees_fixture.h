@@ -2,7 +2,9 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 
+#include "archive/extract.h"
 #include "base/files.h"
 #include "image/layers.h"
 
@@ -19,7 +21,9 @@ struct Images {
     std::map<std::string, std::string> files;
   };
   std::map<cache::SnapshotId, Tree> snapshots;
-  int listed = 0;  ///< how often a snapshot was listed
+  int listed = 0;    ///< how often a snapshot was listed
+  int unpacked = 0;  ///< guarded by unpack_mutex
+  std::mutex unpack_mutex;
   std::vector<std::string> opened;
 
   void reopen() {
@@ -65,7 +69,27 @@ struct Images {
         return files;
       };
     };
+    // As the worker does it, but that layers below are not looked into.
+    made.unpack = [this](int archive, const Trees::Unpack& wanted) {
+      {
+        const std::lock_guard lock(unpack_mutex);
+        ++unpacked;
+      }
+      const fs::path folder = root_of(wanted.target);
+      make_directories(folder);
+      const Fd target = open_file(folder.string(), O_RDONLY | O_DIRECTORY);
+      archive::ExtractOptions options;
+      options.whiteouts = true;
+      options.keep_owner = false;
+      options.digests = false;
+      options.raw_sha256 = wanted.diff_id.substr(7);
+      options.on_warning = wanted.on_warning;
+      return archive::extract(archive, target.get(), options);
+    };
     return made;
+  }
+  fs::path root_of(cache::SnapshotId id) const {
+    return store->snapshots_dir() / std::to_string(id) / "fs";
   }
 
   Layer write(cache::SnapshotId id, archive::Codec codec = archive::Codec::gzip,

@@ -16,6 +16,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "fetch/fetcher.h"
 
 namespace slipway::test {
@@ -92,6 +93,28 @@ struct TestImage {
     return request;
   }
 };
+
+template <typename Work>
+Error error_of(Work work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error;
+  }
+  FAIL("no error");
+  throw std::logic_error("unreachable");
+}
+
+/// Pulls blobs; their contents by digest.
+inline std::map<std::string, std::string> pull_all(const fetch::Fetcher& fetcher,
+                                                   const oci::Reference& reference,
+                                                   const std::vector<oci::Descriptor>& blobs) {
+  std::map<std::string, std::string> got;
+  fetcher.pull({reference, blobs}, [&](const oci::Descriptor& blob, Fd file) {
+    CHECK(got.emplace(blob.digest, read_all(file.get())).second);
+  });
+  return got;
+}
 
 inline std::string free_port() {
   const Fd socket_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -8,25 +8,6 @@ using fetch::Fetcher;
 
 namespace {
 
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no error");
-  throw std::logic_error("unreachable");
-}
-
-std::map<std::string, std::string> pull(const Fetcher& fetcher, const oci::Reference& reference,
-                                        const std::vector<oci::Descriptor>& blobs) {
-  std::map<std::string, std::string> got;
-  fetcher.pull({reference, blobs}, [&](const oci::Descriptor& blob, Fd file) {
-    CHECK(got.emplace(blob.digest, read_all(file.get())).second);
-  });
-  return got;
-}
-
 std::string log_in(const Fetcher& fetcher, const std::string& domain, const std::string& user,
                    const std::string& password) {
   const Fd file = file_of(password + "\n");
@@ -71,7 +52,7 @@ TEST_CASE("an image is pushed to a real registry and comes back the same") {
   // The same blob twice is fetched once.
   std::vector<oci::Descriptor> wanted = image.descriptors;
   wanted.push_back(wanted[1]);
-  const auto got = pull(fetcher, reference, wanted);
+  const auto got = pull_all(fetcher, reference, wanted);
   REQUIRE(got.size() == 4);
   for (size_t i = 0; i < image.layers.size(); ++i)
     CHECK(got.at(image.descriptors[i].digest) == image.layers[i]);
@@ -111,7 +92,7 @@ TEST_CASE("a second push sends nothing, and a blob of another repository is moun
   const fetch::PushResult mounted = fetcher.push(again);
   CHECK(mounted.mounted == 3);
   CHECK(mounted.uploaded_bytes == 0);
-  CHECK(pull(fetcher, plain().reference("copy:1"), image.descriptors).size() == 2);
+  CHECK(pull_all(fetcher, plain().reference("copy:1"), image.descriptors).size() == 2);
 }
 
 TEST_CASE("of a manifest list the platform's image is taken (N1)") {
@@ -163,7 +144,8 @@ TEST_CASE("what is not there is told with what may be done") {
   CHECK(error.context() == std::vector<std::string>{"image " + plain().domain() + "/no/such:1"});
   CHECK_THAT(error.hint(), Contains("slipway login " + plain().domain()));
   oci::Descriptor lost = descriptor_of("lost", oci::media_type::layer);
-  const Error blob = error_of([&] { (void)pull(fetcher, plain().reference("no/such:1"), {lost}); });
+  const Error blob =
+      error_of([&] { (void)pull_all(fetcher, plain().reference("no/such:1"), {lost}); });
   CHECK_THAT(blob.cause(), Contains("/blobs/" + lost.digest + ": HTTP 404"));
   CHECK(fs::is_empty(fetcher.temp_dir));
 }
@@ -249,7 +231,7 @@ TEST_CASE("login keeps what the registry takes, over TLS of a CA of one's own") 
         "dXNlcjpzM2NyZXQtd29yZA==");
 
   (void)fetcher.push(image.push_to(reference));
-  CHECK(pull(fetcher, reference, image.descriptors).size() == 1);
+  CHECK(pull_all(fetcher, reference, image.descriptors).size() == 1);
   // The variables for bundles do as well, and one does not hide the other.
   fs::remove_all(registry.path("home/.config"));
   setenv("SSL_CERT_FILE", registry.path("ca.pem").c_str(), 1);
@@ -270,6 +252,19 @@ TEST_CASE("login keeps what the registry takes, over TLS of a CA of one's own") 
                (void)fetcher.resolve({reference, {}, {}});
              }).cause(),
              Contains("HTTP 401"));
+}
+
+TEST_CASE("a registry that lets everybody in is told when one logs in") {
+  NEEDS_REGISTRY();
+  const Fetcher fetcher = plain().fetcher();
+  plain().notes.clear();
+  CHECK(log_in(fetcher, plain().domain(), "me", "anything") ==
+        fs::path(std::getenv("HOME")) / ".docker/config.json");
+  CHECK(plain().notes ==
+        std::vector<std::string>{
+            plain().domain() +
+            " lets everybody in: whether the password is right could not be seen"});
+  CHECK(fetcher.logout(plain().domain()));
 }
 
 TEST_CASE("skopeo reads what we pushed, and we what skopeo pushed") {
@@ -299,5 +294,5 @@ TEST_CASE("skopeo reads what we pushed, and we what skopeo pushed") {
   const auto layers = oci::parse_document(found.manifest->bytes).manifest->layers;
   REQUIRE(layers.size() == 2);
   CHECK(layers[0].media_type == oci::media_type::layer_gzip);
-  CHECK(pull(fetcher, theirs, layers).size() == 2);
+  CHECK(pull_all(fetcher, theirs, layers).size() == 2);
 }

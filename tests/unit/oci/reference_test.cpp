@@ -117,3 +117,12 @@ TEST_CASE("domains that could lead elsewhere are none") {
                           "a:1:2", "[../x]", "a%2fb"})
     CHECK_FALSE(is_domain(bad));
 }
+
+TEST_CASE("a registry is named by its host") {
+  CHECK(parse_registry("") == hub);
+  CHECK(parse_registry("index." + hub) == hub);
+  CHECK(parse_registry(source::public_names().images.credentials_key) == hub);
+  CHECK(parse_registry("https://Registry.Example:5000/") == "registry.example:5000");
+  for (const char* bad : {"a/b", "https://", "user:pw@host", "-x", "a b"})
+    CHECK_THROWS_AS(parse_registry(bad), Error);
+}

@@ -31,7 +31,8 @@ TEST_CASE("dockerignore: the reader (G2)") {
   CHECK(hides("  foo\t \r\n\n \nbar", "foo"));
   CHECK(hides("foo\nbar", "bar"));
   CHECK(hides("a b\n", "a b"));
-  for (const char* same : {"foo", "/foo", "./foo", "foo/", "//foo//", "x/../foo", "/./foo/.", "foo /"}) {
+  for (const char* same :
+       {"foo", "/foo", "./foo", "foo/", "//foo//", "x/../foo", "/./foo/.", "foo /"}) {
     CAPTURE(same);
     CHECK(hides(same, "foo"));
     CHECK(hides(same, "foo/a"));

@@ -1,0 +1,224 @@
+#include "build/bases.h"
+
+#include <fcntl.h>
+
+#include "base/text.h"
+#include "build/image_trees.h"
+#include "image/import.h"
+#include "image/layers.h"
+#include "image/names.h"
+#include "oci/manifest.h"
+#include "sandbox/ids.h"
+
+namespace slipway::build {
+namespace {
+
+bool is_stack(const std::string& reference) {
+  return starts_with(reference, "stack:");
+}
+
+/// What a stack's image is started with: Debian's own image says the same.
+oci::ImageConfig stack_config(const oci::Platform& platform) {
+  oci::ImageConfig config = oci::scratch_config(platform);
+  config.config.cmd = std::vector<std::string>{"bash"};
+  return config;
+}
+
+}  // namespace
+
+/// An image that was looked up. `bringing` guards what is filled when its layers are needed.
+struct Bases::Known {
+  std::string reference;  ///< pinned
+  oci::Platform platform;
+  /// The config is known from the start; of a stack, layers are filled by image_of(), of a
+  /// registry's image by bring().
+  image::Image image;
+  std::optional<oci::Reference> registry;
+  std::string manifest, config;  ///< of a registry's image
+  std::mutex bringing;
+  std::optional<engine::ResolvedImage> brought;
+};
+
+Bases::Bases(const Session& session, fetch::Fetcher fetcher, stack::Stacks& stacks, bool pull)
+    : session_(session), fetcher_(std::move(fetcher)), stacks_(stacks), pull_(pull) {}
+Bases::~Bases() = default;
+
+std::shared_ptr<Bases::Known> Bases::from_registry(const std::string& text,
+                                                   const oci::Platform& platform) {
+  const oci::Reference reference = oci::parse_reference(text);
+  auto known = std::make_shared<Known>();
+  known->platform = platform;
+  known->registry = reference;
+  const std::string row = reference.canonical() + " " + platform.to_string();
+  auto kept = session_.store.find_value("image-ref", row);
+  if (!kept || pull_) {
+    fetch::ResolveRequest request;
+    request.reference = reference;
+    request.platform = platform;
+    if (kept) request.known = {kept->at("top").get<std::string>()};
+    session_.stream.emit(report::Progress{0, "resolving " + reference.familiar(), 0, 0, false});
+    const fetch::ResolveResult found = fetcher_.resolve(request);
+    if (!found.unchanged)
+      kept = Json{{"top", found.top.digest},
+                  {"manifest", found.manifest->bytes},
+                  {"config", found.config->bytes}};
+    session_.store.put_value("image-ref", row, *kept);
+    // By its digest too: what is pinned is found without asking.
+    oci::Reference pinned = reference;
+    pinned.digest = kept->at("top").get<std::string>();
+    session_.store.put_value("image-ref", pinned.canonical() + " " + platform.to_string(), *kept);
+  }
+  known->registry->digest = kept->at("top").get<std::string>();
+  known->reference = known->registry->canonical();
+  known->manifest = kept->at("manifest").get<std::string>();
+  known->config = kept->at("config").get<std::string>();
+  known->image.config = oci::parse_image_config(known->config);
+  return known;
+}
+
+std::shared_ptr<Bases::Known> Bases::look_up(engine::Engine& engine, const std::string& reference,
+                                             const oci::Platform& platform) {
+  if (is_stack(reference)) {
+    auto known = std::make_shared<Known>();
+    known->reference = reference;
+    known->platform = platform;
+    known->image.config = stack_config(platform);
+    return known;
+  }
+  if (const auto file = image::parse_local_source(reference)) {
+    auto known = std::make_shared<Known>();
+    known->reference = reference;
+    known->platform = platform;
+    const image::Trees trees = trees_of(engine);
+    image::Imported imported =
+        image::import_local(context(engine, trees, reference), *file, platform);
+    known->image = std::move(imported.image);
+    known->brought = resolved(imported.snapshot, imported.chain_id);
+    return known;
+  }
+  if (!pull_ && reference.find('@') == std::string::npos) {
+    const oci::Reference name = oci::parse_reference(reference);
+    if (auto stored = image::find_named(session_.store, name.canonical(), platform)) {
+      auto known = std::make_shared<Known>();
+      known->reference = reference;
+      known->platform = platform;
+      known->image = std::move(stored->image);
+      known->brought =
+          engine::ResolvedImage{stored->image_id, session_.store.chain(stored->snapshot)};
+      return known;
+    }
+  }
+  return from_registry(reference, platform);
+}
+
+std::shared_ptr<Bases::Known> Bases::find(engine::Engine& engine, const std::string& reference,
+                                          const oci::Platform& platform) {
+  const std::string key = reference + " " + platform.to_string();
+  const std::lock_guard lock(mutex_);
+  if (const auto found = known_.find(key); found != known_.end()) return found->second;
+  std::shared_ptr<Known> known = look_up(engine, reference, platform);
+  known_[known->reference + " " + platform.to_string()] = known;
+  return known_[key] = known;
+}
+
+dockerfile::Base Bases::config_of(engine::Engine& engine, const dockerfile::BaseRequest& request) {
+  const std::shared_ptr<Known> known = find(engine, request.reference, request.platform);
+  return {known->reference, known->image.config};
+}
+
+void Bases::bring(engine::Engine& engine, Known& known) {
+  const std::lock_guard lock(known.bringing);
+  if (known.brought) {
+    if (!known.brought->layers.empty())
+      engine.lease().protect_snapshot(known.brought->layers.front());
+    return;
+  }
+  if (is_stack(known.reference)) {
+    known.brought = stacks_.resolve(engine, graph::ImageOp{known.reference, {}});
+    return;
+  }
+  // Layers of other images may be here already.
+  const auto manifest = oci::parse_document(known.manifest).manifest;
+  if (!manifest) fail(ExitCode::outside, "{} is no image", known.registry->familiar());
+  fetch::PullRequest request;
+  request.reference = *known.registry;
+  for (const oci::Descriptor& layer : manifest->layers)
+    if (!session_.store.has_blob(layer.digest.substr(7))) request.blobs.push_back(layer);
+  std::map<std::string, Fd> pulled;
+  if (!request.blobs.empty())
+    fetcher_.pull(request, [&](const oci::Descriptor& blob, Fd file) {
+      pulled[blob.digest] = std::move(file);
+    });
+  const image::Trees trees = trees_of(engine);
+  const auto open = [&](const oci::Descriptor& blob) {
+    const auto found = pulled.find(blob.digest);
+    if (found == pulled.end()) fail(ExitCode::machine, "the layer {} was not fetched", blob.digest);
+    const int copy = fcntl(found->second.get(), F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) fail_errno("duplicate a descriptor");
+    return Fd(copy);
+  };
+  image::Imported imported = image::import_image(context(engine, trees, known.registry->familiar()),
+                                                 known.manifest, known.config, open);
+  known.image = std::move(imported.image);
+  known.brought = resolved(imported.snapshot, imported.chain_id);
+}
+
+image::Trees Bases::trees_of(engine::Engine& engine) {
+  return image_trees(
+      session_.store, [&engine]() -> sandbox::Worker& { return engine.worker(); },
+      sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
+}
+
+image::ImportContext Bases::context(engine::Engine& engine, const image::Trees& trees,
+                                    const std::string& shown) {
+  report::Stream& stream = session_.stream;
+  return {session_.store,
+          engine.lease(),
+          trees,
+          session_.cancel,
+          [&stream](const std::string& text) { stream.warning(text); },
+          [&stream, shown](uint64_t done, uint64_t total) {
+            stream.emit(report::Progress{0, "unpacking " + shown, done, total, done == total});
+          }};
+}
+
+engine::ResolvedImage Bases::resolved(cache::SnapshotId top, const std::string& chain_id) const {
+  engine::ResolvedImage image;
+  image.identity = "image " + chain_id;
+  if (top != 0) image.layers = session_.store.chain(top);
+  return image;
+}
+
+engine::ResolvedImage Bases::resolve(engine::Engine& engine, const graph::ImageOp& op) {
+  const std::shared_ptr<Known> known =
+      find(engine, op.reference, oci::parse_platform(op.platform, oci::native_platform()));
+  bring(engine, *known);
+  return *known->brought;
+}
+
+image::Image Bases::image_of(engine::Engine& engine, const dockerfile::BaseRequest& base) {
+  const std::shared_ptr<Known> known = find(engine, base.reference, base.platform);
+  bring(engine, *known);
+  if (!is_stack(known->reference) || !known->image.layers.empty()) return known->image;
+  const std::lock_guard lock(known->bringing);
+  if (known->brought->host)
+    throw Error(ExitCode::usage, "the host stack is this machine itself and no image")
+        .set_hint("use stack:debian-12/build or stack:debian-12/run");
+  // One layer for each of the stack's own, lowest first.
+  const std::vector<cache::SnapshotId>& chain = known->brought->layers;
+  std::vector<image::LayerInput> inputs;
+  for (size_t i = chain.size(); i-- > 0;) {
+    image::LayerInput input;
+    input.stack.assign(chain.begin() + static_cast<ptrdiff_t>(i), chain.end());
+    inputs.push_back(std::move(input));
+  }
+  image::LayerOptions options;
+  options.cancel = &session_.cancel;
+  known->image.layers =
+      image::write_layers(session_.store, engine.lease(), trees_of(engine), inputs, options);
+  for (const image::Layer& layer : known->image.layers)
+    known->image.config.diff_ids.push_back(layer.diff_id);
+  return known->image;
+}
+
+}  // namespace slipway::build

@@ -1,0 +1,159 @@
+#include "build/image_outputs.h"
+
+#include <set>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "image/blobs.h"
+#include "image/names.h"
+#include "oci/reference.h"
+
+namespace slipway::build {
+namespace {
+
+/// Canonical names of one image. Without -t an image of heroku.yml is still told apart by name.
+std::vector<std::string> names_of(const BuiltImage& image, const BuildRequest& request,
+                                  const Project& project) {
+  std::vector<std::string> tags = request.images.tags;
+  if (tags.empty() && !image.process_type.empty()) tags.push_back(project.app);
+  std::vector<std::string> names;
+  for (const std::string& tag : tags) {
+    const oci::Reference reference =
+        oci::parse_reference(name_for_process(tag, image.process_type));
+    if (!reference.digest.empty())
+      throw Error(ExitCode::usage,
+                  fmt::format("-t {}: a name cannot have a digest", printable(tag)))
+          .set_hint("the digest is known when the image is built; see --metadata-file");
+    names.push_back(reference.canonical());
+  }
+  return names;
+}
+
+Json heroku_about(const source::HerokuYml& yml) {
+  Json about = Json::object();
+  Json addons = Json::array();
+  for (const source::HerokuAddon& addon : yml.addons)
+    addons.push_back({{"plan", addon.plan}, {"as", addon.as}});
+  about["setup"] = {{"addons", addons}, {"config", yml.setup_config}};
+  if (yml.release)
+    about["release"] = {{"image", yml.release->image}, {"command", yml.release->line()}};
+  Json run = Json::object();
+  for (const source::HerokuCommand& process : yml.processes)
+    run[process.name] = {{"image", process.image}, {"command", process.line()}};
+  about["run"] = run;
+  return about;
+}
+
+/// Layers come from the store; a registry that has them is not sent them.
+void push(const Session& session, engine::Engine& engine, const image::Named& named) {
+  const image::Assembled assembled = image::assemble(named);
+  for (const std::string& name : named.names) {
+    fetch::PushRequest request;
+    request.reference = oci::parse_reference(name);
+    for (const auto& platform : assembled.platforms) {
+      for (const image::Layer& layer : platform.layers) {
+        fetch::PushBlob blob;
+        blob.descriptor = layer.blob;
+        blob.write = [&session, &engine, &layer](int out) {
+          image::write_layer(session.store, engine.lease(), layer, out);
+        };
+        request.blobs.push_back(std::move(blob));
+      }
+      fetch::PushBlob config;
+      config.descriptor = platform.config.descriptor;
+      config.write = [&platform](int out) { write_all(out, platform.config.bytes); };
+      request.blobs.push_back(std::move(config));
+      request.documents.push_back(
+          {platform.manifest.descriptor.media_type, platform.manifest.bytes});
+    }
+    if (assembled.index)
+      request.documents.push_back({assembled.index->descriptor.media_type, assembled.index->bytes});
+    const fetch::PushResult result = make_fetcher(session).push(request);
+    session.stream.detail(fmt::format(
+        "pushed {} ({}, {} of {} layers were there)", request.reference.familiar(), result.digest,
+        result.present + result.mounted, result.present + result.mounted + result.uploaded));
+  }
+}
+
+std::string next_command_for(const BuildRequest& request, const std::string& name) {
+  const ImageOutputs& outputs = request.images;
+  if (outputs.docker_archive && *outputs.docker_archive != "-")
+    return "docker load -i " + shell_quote(outputs.docker_archive->string());
+  if (outputs.push || outputs.load) return "docker run --rm " + shell_quote(name);
+  if (outputs.oci) return "skopeo inspect oci:" + shell_quote(outputs.oci->string());
+  return {};
+}
+
+}  // namespace
+
+std::string name_for_process(const std::string& reference, const std::string& process_type) {
+  if (process_type.empty()) return reference;
+  // A colon behind the last slash begins the tag; one before it a port.
+  const size_t slash = reference.rfind('/');
+  const size_t colon = reference.find(':', slash == std::string::npos ? 0 : slash);
+  const size_t end = std::min(colon, reference.size());
+  return reference.substr(0, end) + "-" + process_type + reference.substr(end);
+}
+
+WrittenImages write_images(const Session& session, engine::Engine& engine,
+                           const BuildRequest& request, const Project& project,
+                           const std::optional<source::HerokuYml>& heroku_yml,
+                           std::vector<BuiltImage>& images) {
+  const ImageOutputs& outputs = request.images;
+  std::vector<image::Named> named;
+  for (BuiltImage& image : images) {
+    image.named.names = names_of(image, request, project);
+    image.named.annotations = outputs.annotations;
+    named.push_back(image.named);
+  }
+  WrittenImages written;
+  std::vector<image::Published> published;
+  for (const image::Named& one : named) published.push_back(image::assemble(one).published);
+  const image::ExportContext context{session.store, engine.lease(), session.cancel};
+  if (outputs.oci) (void)image::export_oci_layout(context, *outputs.oci, named);
+  if (outputs.oci_archive) (void)image::export_oci_archive(context, *outputs.oci_archive, named);
+  if (outputs.docker_archive)
+    (void)image::export_docker_archive(context, *outputs.docker_archive, named);
+  if (outputs.push)
+    for (const image::Named& one : named) push(session, engine, one);
+
+  std::set<std::string> counted;
+  for (size_t i = 0; i < images.size(); ++i) {
+    written.ids.push_back(published.at(i).config_digest);
+    Json names = Json::array();
+    for (const std::string& name : named[i].names)
+      names.push_back(oci::parse_reference(name).familiar());
+    Json about = {{"containerimage.digest", published[i].digest},
+                  {"containerimage.config.digest", published[i].config_digest},
+                  {"image.name", names}};
+    if (!images[i].process_type.empty()) about["process_type"] = images[i].process_type;
+    written.about.push_back(about);
+    for (const image::Image& platform : named[i].platforms)
+      for (const image::Layer& layer : platform.layers)
+        if (counted.insert(layer.blob.digest).second) written.size_bytes += layer.blob.size_bytes;
+  }
+  // What has a name stays, and can be a base.
+  for (size_t i = 0; i < images.size(); ++i)
+    for (const std::string& name : named[i].names)
+      for (size_t j = 0; j < named[i].platforms.size(); ++j)
+        image::name_image(
+            session.store, name,
+            {named[i].platforms[j],
+             "sha256:" + sha256_hex(oci::serialize_image_config(named[i].platforms[j].config)),
+             images[i].snapshots.at(j)});
+  if (outputs.iidfile) write_file_atomic(*outputs.iidfile, join(written.ids, "\n"));
+  if (request.metadata_file) {
+    // buildx's keys for one image; with several each stands in "images".
+    Json json = written.about.size() == 1 ? written.about[0] : Json::object();
+    json["app"] = project.app;
+    json["images"] = written.about;
+    if (heroku_yml) json["heroku.yml"] = heroku_about(*heroku_yml);
+    write_file_atomic(*request.metadata_file, dump_json(json, 2) + "\n");
+  }
+  const std::string first =
+      named[0].names.empty() ? std::string() : oci::parse_reference(named[0].names[0]).familiar();
+  written.next_command = next_command_for(request, first);
+  return written;
+}
+
+}  // namespace slipway::build

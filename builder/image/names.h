@@ -1,0 +1,23 @@
+// The store's own images by name: what `-t` names stays here and can be a base of later builds.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "image/image.h"
+
+namespace slipway::image {
+
+struct NamedImage {
+  Image image;
+  std::string image_id;            ///< "sha256:<hex>" of the config
+  cache::SnapshotId snapshot = 0;  ///< the finished root filesystem; 0 = an empty one
+};
+
+/// Keeps the image under a canonical name; gc leaves what it needs as long as the name stands.
+void name_image(cache::Store& store, const std::string& name, const NamedImage& image);
+/// Empty when there is no such name, or part of it is gone (a removed store folder).
+std::optional<NamedImage> find_named(const cache::Store& store, const std::string& name,
+                                     const oci::Platform& platform);
+
+}  // namespace slipway::image
