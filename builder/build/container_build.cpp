@@ -315,10 +315,17 @@ BuildOutcome ContainerBuild::build() {
   outcome.app = project_.app;
   outcome.app_id = project_.app_id;
   outcome.cached = engine_->steps_ran() == 0;
-  std::vector<BuiltImage> images = make_images(targets);
-  const WrittenImages written =
-      write_images(session_, *engine_, request_, project_, plan_.heroku_yml, images);
-  outcome.image_ids = written.ids;
+  WrittenImages written;
+  // Layers cost more than most steps: without a place to put them there are none.
+  if (request_.images.wanted() || request_.metadata_file) {
+    std::vector<BuiltImage> images = make_images(targets);
+    written = write_images(session_, *engine_, request_, project_, plan_.heroku_yml, images);
+    outcome.image_ids = written.ids;
+  } else {
+    out().warning(
+        "no output was asked for: the result stays in the cache (name it with -t, write it with "
+        "--oci, --docker-archive or --dir, or --push it)");
+  }
 
   project_.state.last = {{"build", record_.id()}, {"images", written.about}};
   project_.state.save(session_.store);

@@ -68,9 +68,12 @@ struct ImageOutputs {
   std::vector<std::string> tags;
   bool push = false, load = false;
   std::optional<fs::path> iidfile;
-  archive::Codec codec = archive::Codec::gzip;
+  archive::Codec codec = archive::Codec::gzip_quick;
   std::map<std::string, std::string> annotations;
+  bool print_id = false;  ///< -q
   bool any() const { return oci || oci_archive || docker_archive || dir || push || load; }
+  /// Whether images must be made at all.
+  bool wanted() const { return any() || !tags.empty() || iidfile || print_id; }
 };
 
 struct BuildRequest {

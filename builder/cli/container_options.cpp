@@ -288,6 +288,7 @@ void ContainerFlags::apply(build::BuildRequest& request) const {
   if (!dir.empty()) images.dir = dir;
   if (!iidfile.empty()) images.iidfile = iidfile;
   images.push = push;
+  images.print_id = quiet;
   images.load = load;
   if (compression == "zstd")
     images.codec = archive::Codec::zstd;

@@ -246,6 +246,7 @@ std::optional<archive::Codec> codec_of(std::string_view media_type) {
 const char* layer_media_type(archive::Codec codec, bool docker_types) {
   switch (codec) {
     case archive::Codec::gzip:
+    case archive::Codec::gzip_quick:
       break;
     case archive::Codec::zstd:
       return docker_types ? "application/vnd.docker.image.rootfs.diff.tar.zstd"

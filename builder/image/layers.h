@@ -22,7 +22,7 @@ struct LayerInput {
   /// layer, whose digests need not be read again; unset = none. It is no part of the layer's
   /// identity.
   Digest known;
-  archive::Codec codec = archive::Codec::gzip;
+  archive::Codec codec = archive::Codec::gzip_quick;
   /// Times newer than this are set to it (rewrite-timestamp, O9); seconds; absent = as they are.
   std::optional<int64_t> clamp_time;
 };

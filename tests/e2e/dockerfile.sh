@@ -92,7 +92,21 @@ test_errors_of_the_file_show_the_place() {
   contains "$err" "COPY"
   printf 'FROM scratch\nCOPY missing.txt /\n' >Dockerfile
   expect_exit 4 docker_build
-  contains "$err" "missing.txt"
+  contains "$err" "'/missing.txt' does not exist"
+  lacks "$err" "did you mean"
+  mkdir src
+  touch src/mising.txt src/left-out
+  echo src/left-out >.dockerignore
+  printf 'FROM scratch\nCOPY src/missing.txt /\n' >Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "Dockerfile:2:"
+  contains "$err" "did you mean '/src/mising.txt'?"
+  printf 'FROM scratch\nCOPY scr/mising.txt /\n' >Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "did you mean '/src'?"
+  printf 'FROM scratch\nCOPY src/left-out /\n' >Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "'src/left-out' is there, but an ignore file leaves it out"
   printf '# nothing\n' >Dockerfile
   expect_exit 4 docker_build
   printf 'FROM scratch AS build\n' >Dockerfile
@@ -101,6 +115,17 @@ test_errors_of_the_file_show_the_place() {
   rm Dockerfile
   expect_exit 2 docker_build -f Dockerfile.prod
   contains "$err" "there is no Dockerfile 'Dockerfile.prod'"
+}
+
+test_a_registry_at_which_nobody_answers() {
+  new_dir app
+  local port
+  port=$(free_port)
+  printf 'FROM localhost:%s/base:1\n' "$port" >Dockerfile
+  expect_exit 5 docker_build
+  contains "$err" "localhost:$port"
+  contains "$err" "(tried 2 times)"
+  contains "$err" "hint: "
 }
 
 test_a_failed_run_names_its_line_and_what_it_said() {
