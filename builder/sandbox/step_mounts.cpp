@@ -122,6 +122,17 @@ void check_mount_dest(const std::string& dest) {
   if (closed) fail(ExitCode::app_files, "mount {}: nothing can be mounted there", dest);
 }
 
+std::string clean_cwd(const std::string& cwd) {
+  if (!starts_with(cwd, "/"))
+    fail(ExitCode::app_files, "working directory {}: not an absolute path", printable(cwd));
+  std::string clean = "/" + join(clean_components(cwd), "/");
+  if (clean == "/dev" || clean == "/dev/shm") return clean;
+  for (const char* closed : {"/proc", "/dev"})
+    if (is_below(clean, closed))
+      fail(ExitCode::app_files, "working directory {}: lies in {}", printable(cwd), closed);
+  return clean;
+}
+
 void check_mount_name(const std::string& name) {
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
     fail(ExitCode::app_files, "file name \"{}\"", printable(name));

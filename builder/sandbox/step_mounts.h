@@ -11,6 +11,10 @@ namespace slipway::sandbox {
 /// Throws Error(app_files) unless `dest` is an absolute path at which something may be mounted.
 void check_mount_dest(const std::string& dest);
 /// Throws Error(app_files) unless it is one name.
+/// A step's working directory without ".." and doubled slashes. Throws Error(app_files) for what is
+/// not absolute or leads to a descriptor: below /proc and /dev a runtime would follow it to one of
+/// its own (threat 1). To be asked again about where links led.
+std::string clean_cwd(const std::string& cwd);
 void check_mount_name(const std::string& name);
 
 /// Opens the directory of a cache mount below `caches`, made and seeded when it is missing.

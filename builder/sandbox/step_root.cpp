@@ -275,18 +275,14 @@ std::string StepRoot::read_in_root(const std::string& path, size_t size_max) con
 }
 
 void StepRoot::enter_cwd() {
-  cwd_ = spec_.cwd;
-  if (!starts_with(cwd_, "/"))
-    fail(ExitCode::app_files, "working directory {}: not an absolute path", printable(cwd_));
+  cwd_ = clean_cwd(spec_.cwd);
   // These are the runtime's own; nothing of the root lies there.
   if (is_below(cwd_, "/dev") || is_below(cwd_, "/sys")) return;
   const graph::Owner owner =
       state_.setup.single_id ? graph::Owner{} : graph::Owner{user_.uid, user_.gid};
   const Fd target = points_->prepare(cwd_, true, 0755, owner, true);
   const std::string resolved = path_of(target.get());
-  cwd_ = resolved.size() > path_.size() ? resolved.substr(path_.size()) : std::string("/");
-  if (is_below(cwd_, "/proc"))
-    fail(ExitCode::app_files, "working directory {}: lies in /proc", printable(spec_.cwd));
+  cwd_ = clean_cwd(resolved.size() > path_.size() ? resolved.substr(path_.size()) : "/");
 }
 
 }  // namespace slipway::sandbox
