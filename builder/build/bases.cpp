@@ -166,7 +166,7 @@ void Bases::bring(engine::Engine& engine, Known& known) {
 image::Trees Bases::trees_of(engine::Engine& engine) {
   return image_trees(
       session_.store, [&engine]() -> sandbox::Worker& { return engine.worker(); },
-      sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
+      sandbox::plan_owners(engine.options().isolation, session_.store.id_base()));
 }
 
 image::ImportContext Bases::context(engine::Engine& engine, const image::Trees& trees,

@@ -7,6 +7,7 @@
 #include "image/blobs.h"
 #include "image/names.h"
 #include "oci/reference.h"
+#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -147,6 +148,7 @@ WrittenImages write_images(const Session& session, engine::Engine& engine,
     Json json = written.about.size() == 1 ? written.about[0] : Json::object();
     json["app"] = project.app;
     json["images"] = written.about;
+    json["isolation"] = sandbox::isolation_name(request.isolation);
     if (heroku_yml) json["heroku.yml"] = heroku_about(*heroku_yml);
     write_file_atomic(*request.metadata_file, dump_json(json, 2) + "\n");
   }

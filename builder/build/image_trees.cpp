@@ -3,9 +3,9 @@
 namespace slipway::build {
 
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
-                         const std::string& ids) {
+                         sandbox::Owners owners) {
   image::Trees trees;
-  trees.ids = ids;
+  trees.ids = sandbox::owners_name(owners);
   trees.list = [&store, worker](const image::Trees::Request& wanted) {
     sandbox::LayerRequest request;
     request.stack = wanted.stack;

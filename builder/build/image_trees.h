@@ -5,6 +5,7 @@
 
 #include "cache/store.h"
 #include "image/image.h"
+#include "sandbox/ids.h"
 #include "sandbox/worker.h"
 
 namespace slipway::build {
@@ -12,6 +13,6 @@ namespace slipway::build {
 /// `worker` is called when something must really be read or written, from several threads; it and
 /// the store must outlive the answer.
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
-                         const std::string& ids);
+                         sandbox::Owners owners);
 
 }  // namespace slipway::build

@@ -59,6 +59,7 @@ struct ContainerOptions {
   std::vector<graph::Ulimit> ulimits;
   uint64_t shm_size_bytes = 0;
   bool pull = false;            ///< ask registries again for every base
+  bool host_ca = false;         ///< RUN steps trust what this machine trusts
   bool literal_config = false;  ///< "$NAME" in heroku.yml's build.config stays as it is
 };
 

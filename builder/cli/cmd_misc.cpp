@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "build/packs.h"
 #include "cli/command.h"
+#include "sandbox/ids.h"
 
 namespace slipway::cli {
 
@@ -26,8 +27,7 @@ std::function<int()> setup_doctor(CLI::App& app, Environment& environment) {
   app.add_flag("--json", *json, "print JSON");
   return [json, &environment] {
     const sandbox::MachineReport report = sandbox::probe_machine(&environment.store());
-    static constexpr const char* rungs[] = {"oci", "chroot", "none"};
-    const char* rung = rungs[static_cast<int>(report.rung)];
+    const char* rung = sandbox::isolation_name(report.rung);
     Json list = Json::array();
     for (const sandbox::Capability& row : report.capabilities)
       list.push_back({{"name", row.name},

@@ -111,6 +111,8 @@ sandbox::Worker& Engine::worker() {
     options.limits = state_->options.limits;
     const auto& start = state_->options.start_worker;
     state_->worker = start ? start(options) : sandbox::Worker::start(options);
+    state_->options.stream->emit(
+        report::Progress{0, "isolation: " + state_->worker->describe(), 0, 0, true});
   }
   return *state_->worker;
 }

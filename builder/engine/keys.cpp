@@ -1,6 +1,7 @@
 // Keys: what decides whether a step must run (dockerfile.md §7), and the ledgers that tell why.
 #include "base/text.h"
 #include "engine/state.h"
+#include "sandbox/ids.h"
 #include "sandbox/source_view.h"
 
 namespace slipway::engine {
@@ -12,11 +13,6 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 
 // Separates a listing's name from what makes it unique; never shown.
 constexpr char label_mark = '\n';
-
-const char* isolation_name(sandbox::Isolation isolation) {
-  static constexpr const char* names[] = {"oci", "chroot", "none"};
-  return names[static_cast<int>(isolation)];
-}
 
 std::string framed(const std::vector<std::string>& words) {
   std::string text;
@@ -309,15 +305,15 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
   }
 
   if (const auto* exec = std::get_if<graph::ExecOp>(&node->op())) {
-    add("isolation", isolation_name(options.isolation));
+    add("isolation", sandbox::isolation_name(options.isolation));
     for (const std::string& name : exec->config_names)
       add("config var " + name,
           keyed_digest(options.store->secret_key(), options.config.at(name)).hex());
     if (options.secrets_in_keys)
       for (const auto& [id, hash] : secret_hashes(*node)) add("secret " + id, hash);
   }
-  // Owners cannot be kept with one id: what is built then is not what others build.
-  if (single_id) add("ids", "single");
+  // Owners cannot be kept with one id, and are not kept the same way everywhere.
+  if (owners != sandbox::Owners::mapped) add("ids", sandbox::owners_name(owners));
   made.key = builder.finish();
   return made;
 }
@@ -374,13 +370,19 @@ cache::Ledger Engine::State::ledger(Engine& engine, const NodeRef& node, const N
     if (!read.stored) read.stored = options.store->put_tree(read.tree);
     ledger.trees.emplace_back(label, read.stored);
   };
+  const std::vector<NodeRef> order = graph::topological_order(node);
+  // Directories of which something takes all, not only what it names.
+  std::set<Digest> whole{node->digest()};
+  for (const NodeRef& below : order)
+    for (const size_t i : whole_inputs(*below, read_parts(*below)))
+      whole.insert(below->inputs()[i]->digest());
   // The files that a step's result goes back to say more than the names of the steps between.
-  for (const NodeRef& below : graph::topological_order(node)) {
+  for (const NodeRef& below : order) {
     const auto known = below == node ? nullptr : key(engine, below);
     for (const NodeKey::Read& read : (known ? *known : own).trees)
       if (below == node || read.local) add_tree(read.label, *read.tree);
     const auto* local = std::get_if<graph::LocalOp>(&below->op());
-    if (local == nullptr || !read_whole(below)) continue;
+    if (local == nullptr || !whole.contains(below->digest())) continue;
     const auto scanned = identity(engine, below);
     ledger.trees.emplace_back(local_label(*local) + label_mark,
                               options.store->put_tree(scanned->scan->tree));

@@ -169,6 +169,7 @@ void Engine::State::add_caches(Engine& engine, const graph::NodeRef& node,
     if (mount.type != graph::MountType::cache) continue;
     KeyBuilder key("cache mount 1");
     key.add("id", mount.cache_id);
+    if (owners != sandbox::Owners::mapped) key.add("ids", sandbox::owners_name(owners));
     // Another seed or owner is another cache.
     if (mount.input >= 0)
       key.add("seed", input_key(engine, inputs.at(static_cast<size_t>(mount.input))));

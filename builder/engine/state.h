@@ -79,13 +79,12 @@ struct Engine::State {
         slots(options.jobs > 0
                   ? options.jobs
                   : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))),
-        single_id(options.isolation != sandbox::Isolation::none &&
-                  sandbox::plan_ids(options.store->id_base()).single_id()) {}
+        owners(sandbox::plan_owners(options.isolation, options.store->id_base())) {}
 
   Options options;
   cache::Lease lease;
   std::counting_semaphore<> slots;  ///< commands that may run at once
-  const bool single_id;             ///< only one id will be mapped
+  const sandbox::Owners owners;
 
   std::mutex worker_mutex;
   std::unique_ptr<sandbox::Worker> worker;
@@ -140,7 +139,6 @@ struct Engine::State {
 
   // sources.cpp, local.cpp
   void collect_needs(const graph::NodeRef& root);
-  bool read_whole(const graph::NodeRef& local);
   void resolve_sources(Engine& engine, const std::vector<graph::NodeRef>& order);
   std::shared_ptr<const SourceIdentity> identify(Engine& engine, const graph::NodeRef& node);
   void identify_http(const graph::HttpOp& op, SourceIdentity& identity);

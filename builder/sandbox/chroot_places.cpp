@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <numeric>
 
 #include "base/error.h"
@@ -172,7 +173,8 @@ void ChrootPlaces::restore() {
       if (stat_at(placed.to.get(), placed.to_name))
         swap_names(placed.from.get(), placed.from_name, placed.to.get(), placed.to_name);
       else if (renameat(placed.from.get(), placed.from_name.c_str(), placed.to.get(),
-                        placed.to_name.c_str()) != 0)
+                        placed.to_name.c_str()) != 0 &&
+               errno != ENOENT)  // the folder it stood in is gone, too
         fail_errno("put {} back", placed.to_name);
       if (untouched) (void)futimens(placed.to.get(), placed.before);
     } catch (...) {
@@ -180,8 +182,25 @@ void ChrootPlaces::restore() {
     }
   }
   points_.clean_up();
+  for (const HeldCache& cache : caches_) {
+    try {
+      return_cache(cache);
+    } catch (...) {
+      if (!first) first = std::current_exception();
+    }
+  }
   caches_.clear();
   if (first) std::rethrow_exception(first);
+}
+
+// A step may have removed it, or put a link to elsewhere in its place: then it is gone.
+void ChrootPlaces::return_cache(const HeldCache& cache) {
+  struct stat own {};
+  if (fstat(cache.folder.get(), &own) != 0) fail_errno("stat the cache {}", cache.name);
+  const auto back = stat_at(beside_.fd.get(), cache.taken);
+  if (!back || back->st_ino != own.st_ino) return;
+  if (renameat(beside_.fd.get(), cache.taken.c_str(), host_.caches, cache.name.c_str()) != 0)
+    fail_errno("return the cache {}", cache.name);
 }
 
 void ChrootPlaces::place_text(const std::string& dest, const std::string& text, uint32_t mode) {
@@ -205,6 +224,10 @@ void ChrootPlaces::make_devices() {
       fail_errno("create /dev/{}", node.name);
     own(dev.get(), node.name, 0666, {});
   }
+  if (!Fd(openat(dev.get(), "null", O_RDWR | O_CLOEXEC)))
+    throw Error(ExitCode::machine,
+                fmt::format("use devices below {}: {}", beside_.path, std::strerror(errno)))
+        .set_hint("set SLIPWAY_HOME to a folder of a filesystem that is not mounted nodev");
   for (const auto& [link, target] :
        {std::pair("fd", "/proc/self/fd"), std::pair("stdin", "/proc/self/fd/0"),
         std::pair("stdout", "/proc/self/fd/1"), std::pair("stderr", "/proc/self/fd/2")})
@@ -226,8 +249,11 @@ void ChrootPlaces::lock_caches() {
       fail(ExitCode::app_files, "mount {}: the same cache twice needs another isolation",
            mount->dest);
     cache::Lock lock = host_.store->lock("cache-place-" + mount->name, host_.cancel);
-    caches_.push_back(
-        {mount->name, std::move(lock), take_cache(host_.caches, host_.snapshots, *mount, false)});
+    Fd folder = take_cache(host_.caches, host_.snapshots, *mount, false);
+    const std::string taken = next_name();
+    if (renameat(host_.caches, mount->name.c_str(), beside_.fd.get(), taken.c_str()) != 0)
+      fail_errno("take the cache {}", mount->name);
+    caches_.push_back({mount->name, std::move(lock), std::move(folder), taken});
   }
 }
 
@@ -235,8 +261,7 @@ void ChrootPlaces::place_cache(const StepMount& mount) {
   const auto held = std::find_if(caches_.begin(), caches_.end(),
                                  [&](const HeldCache& one) { return one.name == mount.name; });
   const std::string source = join(clean_components(mount.source), "/");
-  if (source.empty())
-    return exchange(open_at(host_.caches, ".", folder_flags), mount.name, mount.dest, true);
+  if (source.empty()) return exchange(beside(), held->taken, mount.dest, true);
   const auto [folder, name] = split_path(source);
   Fd parent = try_open_beneath(held->folder.get(), folder.empty() ? "." : folder, folder_flags);
   const auto info = parent ? stat_at(parent.get(), name) : std::nullopt;

@@ -40,11 +40,20 @@ class ChrootPlaces {
     std::string from_name, to_name;
     timespec before[2], after;  ///< times of `to`
   };
+  /// In place, a cache is one step's alone. It is taken away from the others: what a killed build
+  /// had is lost, and never what stood at the place taken for it.
+  struct HeldCache {
+    std::string name;
+    cache::Lock lock;
+    Fd folder;
+    std::string taken;  ///< its name beside the root
+  };
   void make_devices();
   void place_text(const std::string& dest, const std::string& text, uint32_t mode);
   void place_mount(const StepMount& mount, size_t index);
   void place_cache(const StepMount& mount);
   void lock_caches();
+  void return_cache(const HeldCache& cache);
   void prepare(const StepMount& mount, size_t index, const std::string& name, bool& directory);
   /// Exchanges `name` in `folder` with what the step sees at `dest`.
   void exchange(Fd folder, const std::string& name, const std::string& dest, bool directory);
@@ -59,12 +68,6 @@ class ChrootPlaces {
   std::vector<Placed> placed_;
   std::set<std::string> held_;
   std::vector<std::pair<uint64_t, Fd>> agents_;
-  /// In place, a cache is one step's alone.
-  struct HeldCache {
-    std::string name;
-    cache::Lock lock;
-    Fd folder;
-  };
   std::vector<HeldCache> caches_;
   int number_ = 0;
 };

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -23,6 +24,7 @@
 #include "sandbox/descendants.h"
 #include "sandbox/protocol.h"
 #include "sandbox/runtime_spec.h"
+#include "sandbox/seccomp.h"
 
 namespace slipway::sandbox {
 
@@ -30,7 +32,7 @@ template <typename Coder, typename T>
 requires std::is_same_v<std::remove_const_t<T>, ChrootCommand>
 void fields(Coder& coder, T& v) {
   coder(v.argv, v.env, v.cwd, v.uid, v.gid, v.groups, v.no_new_privileges, v.all_capabilities,
-        v.ulimits, v.timeout, v.present);
+        v.no_network, v.ulimits, v.timeout, v.present);
 }
 
 std::string encode(const ChrootCommand& command) {
@@ -60,6 +62,8 @@ void set_limits(const std::vector<graph::Ulimit>& limits) {
       give_up("set a limit", exit_setup);
   };
   set(RLIMIT_CORE, 0, 0);
+  const rlimit files = default_open_files();
+  (void)setrlimit(RLIMIT_NOFILE, &files);
   for (const graph::Ulimit& limit : limits) set(limit_number(limit.name), limit.soft, limit.hard);
 }
 
@@ -103,6 +107,7 @@ void drop_capabilities(const ChrootCommand& command) {
     give_up("take on the user", exit_setup);
   if (command.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     give_up("set no_new_privs", exit_setup);
+  if (command.no_network) forbid_network();
   std::vector<std::string> words;
   std::string path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   for (const auto& [name, value] : command.env) {
@@ -191,7 +196,14 @@ int chroot_main(int control) {
     }
     const pid_t pid = fork();
     if (pid < 0) fail_errno("fork");
-    if (pid == 0) become_command(command, fds.at(0).get());
+    if (pid == 0) {
+      try {
+        become_command(command, fds.at(0).get());
+      } catch (const std::exception& error) {
+        dprintf(STDERR_FILENO, "slipway: %s\n", error.what());
+        _exit(exit_setup);
+      }
+    }
     // Only the command holds its streams now.
     const Fd null = open_file("/dev/null", O_RDWR);
     for (int i = 0; i < 3; ++i)
@@ -213,9 +225,10 @@ std::string chroot_obstacle() {
     int number;
     const char* name;
   } needed[] = {
-      {CAP_SYS_CHROOT, "SYS_CHROOT"}, {CAP_CHOWN, "CHOWN"},    {CAP_DAC_OVERRIDE, "DAC_OVERRIDE"},
-      {CAP_FOWNER, "FOWNER"},         {CAP_SETUID, "SETUID"},  {CAP_SETGID, "SETGID"},
-      {CAP_MKNOD, "MKNOD"},           {CAP_SETPCAP, "SETPCAP"}};
+      {CAP_SYS_CHROOT, "SYS_CHROOT"}, {CAP_CHOWN, "CHOWN"},     {CAP_DAC_OVERRIDE, "DAC_OVERRIDE"},
+      {CAP_FOWNER, "FOWNER"},         {CAP_SETUID, "SETUID"},   {CAP_SETGID, "SETGID"},
+      {CAP_MKNOD, "MKNOD"},           {CAP_SETPCAP, "SETPCAP"}, {CAP_SETFCAP, "SETFCAP"},
+      {CAP_FSETID, "FSETID"},         {CAP_KILL, "KILL"}};
   for (const auto& one : needed)
     if ((data[one.number / 32].effective >> (one.number % 32) & 1U) == 0)
       return fmt::format("it needs the capability {}", one.name);

@@ -22,6 +22,7 @@ struct ChrootCommand {
   std::vector<uint32_t> groups;
   bool no_new_privileges = false;
   bool all_capabilities = false;
+  bool no_network = false;
   std::vector<graph::Ulimit> ulimits;
   std::optional<std::chrono::milliseconds> timeout;
   uint32_t present = 0;  ///< bit i: stream i comes

@@ -16,6 +16,7 @@
 #include "sandbox/requests.h"
 #include "sandbox/root_changes.h"
 #include "sandbox/runtime_spec.h"
+#include "sandbox/step_mounts.h"
 #include "sandbox/step_output.h"
 
 namespace slipway::sandbox {
@@ -34,9 +35,16 @@ class ChrootWorker : public DirectWorker {
 
   ExecResult exec(const ExecSpec& spec, const ExecIo& io, Cancel& cancel) override {
     check(spec);
-    RootCopies::Root root = roots_.copy(spec.root.layers);
+    // A shell in a failed step goes on in what that left.
+    std::vector<SnapshotId> stack = spec.root.layers;
+    const SnapshotId upper = spec.root.upper;
+    if (upper != 0 && stat_at(snapshots(), fmt::format("{}/fs", upper)))
+      stack.insert(stack.begin(), upper);
+    RootCopies::Root root = roots_.copy(stack);
     const int tree = root.fd.get();
-    const TreeState before = TreeState::of(tree);
+    TreeState before = TreeState::of(tree);
+    if (separate_names(tree, before)) before = TreeState::of(tree);
+    before.settle();
     const ChrootCommand command = prepare(spec, tree);
     const ChrootHost host{
         &store_, &cancel, snapshots(), caches_.get(), host_resolv_conf("/"), host_trust().bundle};
@@ -57,8 +65,6 @@ class ChrootWorker : public DirectWorker {
     if (spec.root.host || spec.workspace)
       refuse("the host's root or a workspace",
              "buildpacks run with --isolation=oci, or none on the host's stack");
-    if (spec.network == graph::Network::none)
-      refuse("no network", "only an isolation with namespaces of its own can take it away");
   }
 
   /// Resolves the user and makes the working directory, which stays (X9).
@@ -82,17 +88,14 @@ class ChrootWorker : public DirectWorker {
       command.env.emplace_back("HOME", starts_with(user.home, "/") ? user.home : std::string("/"));
     command.no_new_privileges = spec.security == graph::Security::no_new_privileges;
     command.all_capabilities = spec.security == graph::Security::insecure;
+    command.no_network = spec.network == graph::Network::none;
     command.ulimits = spec.ulimits;
-    for (const graph::Ulimit& limit : spec.ulimits)
-      if (limit_number(limit.name) < 0)
-        fail(ExitCode::usage, "--ulimit {}: unknown", printable(limit.name));
+    for (const graph::Ulimit& limit : spec.ulimits) check_limit(limit);
     command.timeout = spec.timeout;
-    if (!starts_with(spec.cwd, "/"))
-      fail(ExitCode::app_files, "working directory {}: not an absolute path", printable(spec.cwd));
     MountPoints points(root);
-    const Fd cwd = points.prepare(spec.cwd, true, 0755, {user.uid, user.gid}, true);
+    const Fd cwd = points.prepare(clean_cwd(spec.cwd), true, 0755, {user.uid, user.gid}, true);
     const std::string path = path_of(cwd.get()), top = path_of(root);
-    command.cwd = path.size() > top.size() ? path.substr(top.size()) : std::string("/");
+    command.cwd = clean_cwd(path.size() > top.size() ? path.substr(top.size()) : "/");
     return command;
   }
 
@@ -151,16 +154,42 @@ class ChrootWorker : public DirectWorker {
 
 }  // namespace
 
+namespace {
+
+constexpr const char* owners_area = "sandbox";
+constexpr const char* owners_row = "owners";
+
+std::string kept_owners(const cache::Store& store) {
+  const auto known = store.find_value(owners_area, owners_row);
+  return known && known->is_string() ? known->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+void check_owners(const cache::Store& store, Owners owners) {
+  const std::string kept = kept_owners(store);
+  if (kept.empty() || kept == owners_name(owners)) return;
+  throw Error(ExitCode::machine,
+              fmt::format("{} holds layers of another isolation", store.snapshots_dir().string()))
+      .set_hint("set SLIPWAY_HOME to a folder of this isolation's own");
+}
+
+void claim_owners(cache::Store& store, Owners owners) {
+  if (kept_owners(store).empty()) store.put_value(owners_area, owners_row, owners_name(owners));
+}
+
 std::unique_ptr<Worker> start_chroot_worker(const WorkerOptions& options) {
   const std::string obstacle = chroot_obstacle();
   if (!obstacle.empty())
     throw Error(ExitCode::machine, "isolation \"chroot\" does not work here: " + obstacle)
         .set_hint("run as root in the container, with its usual capabilities");
-  struct stat info {};
-  const std::string snapshots = options.store->snapshots_dir().string();
-  if (stat(snapshots.c_str(), &info) == 0 && info.st_uid != 0)
-    throw Error(ExitCode::machine, fmt::format("{} holds layers of another isolation", snapshots))
-        .set_hint("set SLIPWAY_HOME to a folder of this isolation's own");
+  check_owners(*options.store, Owners::own);
+  // Rung oci may have been tried before, and gave them to its ids.
+  for (const fs::path& path : {options.store->snapshots_dir(), options.store->caches_dir()}) {
+    make_directories(path, 0700);
+    if (chown(path.c_str(), 0, 0) != 0) fail_errno("chown {}", path.string());
+  }
+  claim_owners(*options.store, Owners::own);
   return std::make_unique<ChrootWorker>(options);
 }
 

@@ -7,9 +7,16 @@
 
 #include <memory>
 
+#include "sandbox/ids.h"
 #include "sandbox/worker.h"
 
 namespace slipway::sandbox {
+
+/// Root keeps the owners of snapshots in one way only in a store. Throws Error(machine) where they
+/// are kept in another.
+void check_owners(const cache::Store& store, Owners owners);
+/// From now on they are kept that way.
+void claim_owners(cache::Store& store, Owners owners);
 
 /// Throws Error(machine) where this cannot work.
 std::unique_ptr<Worker> start_chroot_worker(const WorkerOptions& options);

@@ -70,6 +70,8 @@ class DirectCopyIn : public CopyIn {
 DirectWorker::DirectWorker(const WorkerOptions& options, bool single_id)
     : store_(*options.store), single_id_(single_id), roots_(store_) {
   limits_ = BuildLimits::create(options.limits);
+  make_directories(store_.snapshots_dir(), 0700);
+  make_directories(store_.caches_dir(), 0700);
   snapshots_ = open_file(store_.snapshots_dir().string(), O_RDONLY | O_DIRECTORY);
 }
 DirectWorker::~DirectWorker() = default;

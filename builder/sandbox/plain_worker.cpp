@@ -32,8 +32,9 @@ class PlainWorker : public DirectWorker {
     if (!spec.root.host)
       throw Error(ExitCode::machine, "--isolation=none runs on the machine's own root only")
           .set_hint(
-              "another root needs user namespaces, or root in a container "
-              "(--isolation=chroot); " +
+              "buildpacks run with --stack=host; a RUN needs --isolation=oci (user namespaces), or "
+              "--isolation=chroot as root in a "
+              "container; " +
               user_namespace_remedy());
     // Steps share the machine's paths, so they run one after the other.
     const std::lock_guard<std::mutex> lock(exec_mutex_);

@@ -4,8 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <ctime>
 #include <map>
+#include <thread>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -23,10 +27,11 @@ void list(int dir, const std::string& folder, size_t depth, std::vector<TreeStat
   for (const std::string& name : list_directory(dir)) {
     const auto info = stat_at(dir, name);
     if (!info) continue;
-    out.push_back({join_path(folder, name), *info});
+    const std::string path = join_path(folder, name);
+    out.push_back({path, *info});
     if (!S_ISDIR(info->st_mode)) continue;
     const Fd child = open_at(dir, name, folder_flags);
-    list(child.get(), out.back().path, depth + 1, out);
+    list(child.get(), path, depth + 1, out);
   }
 }
 
@@ -144,6 +149,51 @@ TreeState TreeState::of(int root) {
   std::sort(state.entries_.begin(), state.entries_.end(),
             [](const Entry& a, const Entry& b) { return a.path < b.path; });
   return state;
+}
+
+// The kernel stamps files with a clock that moves in steps of some milliseconds.
+void TreeState::settle() const {
+  int64_t newest = 0;
+  for (const Entry& entry : entries_) newest = std::max(newest, nanoseconds(entry.info.st_ctim));
+  // A file server's clock may be ahead.
+  constexpr int tries_max = 50;
+  for (int i = 0; i < tries_max; ++i) {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (nanoseconds(now) > newest) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+bool separate_names(int root, const TreeState& state) {
+  std::set<ino_t> known;
+  FolderCache folders(root);
+  bool any = false;
+  for (const TreeState::Entry& entry : state.entries()) {
+    const struct stat& info = entry.info;
+    if (!S_ISREG(info.st_mode) || info.st_nlink < 2 || known.insert(info.st_ino).second) continue;
+    any = true;
+    const auto [folder, name] = folders.open_parent(entry.path);
+    const std::string fresh = name.substr(0, 200) + ".slipway-" + to_hex(random_bytes(4));
+    struct stat above {};
+    if (fstat(folder, &above) != 0) fail_errno("stat {}", printable(entry.path));
+    {
+      const Fd source = open_at(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      const Fd made = open_at(folder, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+      const auto size = static_cast<uint64_t>(info.st_size);
+      if (copy_bytes(source.get(), made.get(), size) != size)
+        fail(ExitCode::machine, "{} became shorter while it was read", printable(entry.path));
+      if (fchown(made.get(), info.st_uid, info.st_gid) != 0)
+        fail_errno("give {} to its owner", printable(entry.path));
+      copy_attributes_of(source.get(), made.get(), entry.path);
+      set_attributes(made.get(), attributes_of(info), true, entry.path);
+    }
+    if (renameat(folder, fresh.c_str(), folder, name.c_str()) != 0)
+      fail_errno("rename {}", printable(entry.path));
+    const timespec times[2] = {above.st_atim, above.st_mtim};
+    if (futimens(folder, times) != 0) fail_errno("set the time of {}", printable(entry.path));
+  }
+  return any;
 }
 
 std::pair<uint64_t, uint64_t> store_changes(int root, const TreeState& before, LayerTarget& target,

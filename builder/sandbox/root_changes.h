@@ -19,10 +19,16 @@ class TreeState {
     struct stat info {};
   };
   const std::vector<Entry>& entries() const { return entries_; }  ///< sorted by path
+  /// Returns when what is written from now on has a later time than anything here.
+  void settle() const;
 
  private:
   std::vector<Entry> entries_;
 };
+
+/// Gives each name of a file with several a file of its own, as writing through one of them does on
+/// an overlay, where the others keep what they were. True when there were any.
+bool separate_names(int root, const TreeState& state);
 
 /// Puts what differs between the tree and `before` into the target's layer. Paths of `held` were
 /// out of reach meanwhile: the same file there is unchanged, although it was moved. Returns files

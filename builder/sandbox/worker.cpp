@@ -149,6 +149,8 @@ class OciWorker : public Worker {
     runtime_ = find_runtime(options.runtime, &store_);
     ids_ = plan_ids(store_.id_base());
     network_helper_ = find_network_helper();
+    const bool as_root = ids_.kind == IdPlan::Kind::root_range;
+    if (as_root) check_owners(store_, Owners::mapped);
     prepare_directories(store_, ids_);
     Setup setup;
     setup.isolation = options.isolation;
@@ -175,6 +177,7 @@ class OciWorker : public Worker {
     send_message(control_.get(), message(setup));
     std::string text;
     (void)read_reply(control_.get(), text);
+    if (as_root) claim_owners(store_, Owners::mapped);
   }
   ~OciWorker() override {
     // The worker ends by itself when the socket closes; what hangs is killed with it.

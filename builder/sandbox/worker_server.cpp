@@ -72,7 +72,7 @@ void enter_private_root() {
     Error error(ExitCode::machine, fmt::format("mount /proc: {}", strerror(saved)));
     throw error.set_hint(
         "parts of /proc are covered here, as in most containers: run the container with "
-        "--security-opt systempaths=unconfined, or use --isolation=none");
+        "--security-opt systempaths=unconfined, or use --isolation=chroot as root, or none");
   }
 }
 

@@ -1,6 +1,7 @@
 // Hidden (run with "[bench]"): what a Dockerfile's steps cost, all in.
 #include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "catch2/catch.hpp"
 #include "engine/engine.h"
