@@ -13,6 +13,7 @@ struct ContainerFlags {
   std::vector<std::string> no_cache_filter, allow, add_hosts, ulimits, outputs, tags;
   std::string shm_size, compression = "gzip";
   bool pull = false, push = false, load = false, quiet = false, literal_config = false;
+  bool host_ca = false;
   std::string oci, oci_archive, docker_archive, dir, iidfile;
 
   void declare(CLI::App& command);
