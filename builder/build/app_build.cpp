@@ -9,6 +9,7 @@
 #include "build/record.h"
 #include "build/slug_image.h"
 #include "report/transcript.h"
+#include "sandbox/ids.h"
 #include "source/procfile.h"
 #include "source/release_yaml.h"
 
@@ -361,8 +362,7 @@ slug::Manifest AppBuild::make_manifest(const PipelineFacts& facts,
   manifest.size_bytes = artifact.size_bytes;
   manifest.raw_size_bytes = artifact.raw_size_bytes;
   manifest.compressor = archive::compressor_name();
-  static constexpr const char* rungs[] = {"oci", "chroot", "none"};
-  manifest.isolation = rungs[static_cast<int>(request_.isolation)];
+  manifest.isolation = sandbox::isolation_name(request_.isolation);
   manifest.source_time = time;
   return manifest;
 }

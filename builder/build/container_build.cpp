@@ -12,6 +12,8 @@
 #include "build/image_trees.h"
 #include "build/plan.h"
 #include "image/layers.h"
+#include "sandbox/host_trust.h"
+#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -121,6 +123,9 @@ class ContainerBuild {
 
 void ContainerBuild::prepare(const StrategyChoice& choice) {
   for (const std::string& note : choice.notes) out().warning(note);
+  if (request_.isolation != sandbox::Isolation::oci)
+    out().warning(fmt::format("isolation: {}, as asked for: steps are not kept from the machine",
+                              sandbox::isolation_name(request_.isolation)));
   plan_ = plan_containers(project_, request_, choice.strategy);
   for (const std::string& warning : plan_.warnings) out().warning(warning);
   hide_secrets();
@@ -156,6 +161,11 @@ void ContainerBuild::start_engine() {
   options.secrets_in_keys = request_.container.secrets_in_keys;
   options.allow_insecure = request_.container.allow_insecure;
   options.allow_host_network = request_.container.allow_host_network;
+  options.host_ca = request_.container.host_ca;
+  if (options.host_ca && sandbox::host_trust().bundle.empty())
+    throw Error(ExitCode::machine, "--host-ca: this machine has no certificate authorities")
+        .set_hint(
+            "install ca-certificates, or name a PEM file: SSL_CERT_FILE=FILE slipway build …");
   for (const ContainerUnit& unit : plan_.units)
     for (const auto& [name, shown] : unit.hidden_args) options.hidden_variables.insert(name);
   options.resolve_image = [this](engine::Engine& engine, const graph::ImageOp& image) {
@@ -287,6 +297,7 @@ image::Image ContainerBuild::make_image(const Target& target) {
     SLIPWAY_CHECK(input.stack.size() >= below.size());
     input.own = input.stack.size() - below.size();
     input.codec = request_.images.codec;
+    input.clamp_time = request_.source_date_epoch;
     below = input.stack;
     inputs.push_back(std::move(input));
     times.push_back(created(result));

@@ -5,7 +5,8 @@
 
 namespace slipway::build {
 
-/// Needs a terminal on stdin; says so on stderr when there is none.
+/// Talks on stdin and stderr, also where they are no terminal; says so when the step's filesystem
+/// has no shell. One at a time.
 void debug_shell(sandbox::Worker& worker, const sandbox::ExecSpec& failed);
 
 }  // namespace slipway::build

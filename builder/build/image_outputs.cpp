@@ -11,6 +11,7 @@
 #include "image/import.h"
 #include "image/names.h"
 #include "oci/reference.h"
+#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -167,6 +168,7 @@ WrittenImages write_images(const Session& session, engine::Engine& engine,
     if (written.about.size() == 1) json.update(written.about[0]);
     json["app"] = project.app;
     json["images"] = written.about;
+    json["isolation"] = sandbox::isolation_name(request.isolation);
     write_file_atomic(*request.metadata_file, dump_json(json, 2) + "\n");
   }
   const std::string first =

@@ -5,9 +5,9 @@
 namespace slipway::build {
 
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
-                         const std::string& ids) {
+                         sandbox::Owners owners) {
   image::Trees trees;
-  trees.ids = ids;
+  trees.ids = sandbox::owners_name(owners);
   trees.list = [&store, worker](const image::Trees::Request& wanted) {
     sandbox::LayerRequest request;
     request.stack = wanted.stack;
@@ -37,7 +37,7 @@ image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worke
 image::Trees image_trees(const cache::Store& store, engine::Engine& engine) {
   return image_trees(
       store, [&engine]() -> sandbox::Worker& { return engine.worker(); },
-      sandbox::plan_ids(store.id_base()).single_id() ? "single" : "mapped");
+      sandbox::plan_owners(engine.options().isolation, store.id_base()));
 }
 
 }  // namespace slipway::build

@@ -6,6 +6,7 @@
 #include "cache/store.h"
 #include "engine/engine.h"
 #include "image/image.h"
+#include "sandbox/ids.h"
 #include "sandbox/worker.h"
 
 namespace slipway::build {
@@ -13,7 +14,7 @@ namespace slipway::build {
 /// `worker` is called when something must really be read or written, from several threads; it and
 /// the store must outlive the answer.
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
-                         const std::string& ids);
+                         sandbox::Owners owners);
 /// With the engine's worker, started when it is first needed.
 image::Trees image_trees(const cache::Store& store, engine::Engine& engine);
 

@@ -96,8 +96,7 @@ Plan make_plan(const Session& session, const BuildRequest& request, Project proj
   spec.network = request.network;
   spec.timeout = request.timeout;
   spec.ignore_cache = request.no_cache;
-  if (request.isolation == sandbox::Isolation::none ||
-      sandbox::plan_ids(session.store.id_base()).single_id())
+  if (sandbox::plan_owners(request.isolation, session.store.id_base()) == sandbox::Owners::single)
     spec.owner = {0, 0};
   for (const auto& [key, value] : request.config) spec.config_names.push_back(key);
   spec.root = graph::Node::make(graph::ImageOp{"stack:" + plan.stack + "/build"});

@@ -60,6 +60,7 @@ struct ContainerOptions {
   uint64_t shm_size_bytes = 0;
   bool pull = false;            ///< ask registries again for every base
   bool secrets_in_keys = false;  ///< a changed secret runs the steps again that get it
+  bool host_ca = false;         ///< RUN steps trust what this machine trusts
   bool literal_config = false;  ///< "$NAME" in heroku.yml's build.config stays as it is
 };
 

@@ -78,11 +78,11 @@ Target slug_target(engine::Engine& engine, cache::Store& store, const std::strin
   Target target;
   target.path = "app";
   target.app = fs::path(file).filename().string();
-  const Digest key =
-      KeyBuilder("unpacked slug 1")
-          .add("sha256", sha256)
-          .add("ids", sandbox::plan_ids(store.id_base()).single_id() ? "single" : "mapped")
-          .finish();
+  const Digest key = KeyBuilder("unpacked slug 1")
+                         .add("sha256", sha256)
+                         .add("ids", sandbox::owners_name(sandbox::plan_owners(
+                                         engine.options().isolation, store.id_base())))
+                         .finish();
   auto known = store.find_result(key, engine.lease());
   if (!known) {
     cache::Snapshot snapshot;
@@ -218,8 +218,8 @@ int run_app(const Session& session, const RunRequest& request) {
   spec.root.layers = root.layers;
   spec.root.readonly = true;
   const cache::SnapshotId upper = store.allocate_snapshot(engine.lease());
-  const bool single = request.isolation == sandbox::Isolation::none ||
-                      sandbox::plan_ids(store.id_base()).single_id();
+  const bool single =
+      sandbox::plan_owners(request.isolation, store.id_base()) == sandbox::Owners::single;
   const graph::Owner owner = single ? graph::Owner{} : graph::Owner{1000, 1000};
   engine.worker().create(upper, {{"tmp", 01777, {}}, {target.path, 0755, owner}});
   spec.workspace = sandbox::Workspace{upper, store.chain(target.snapshot)};

@@ -7,6 +7,7 @@
 #include "build/emulators.h"
 #include "build/packs.h"
 #include "cli/command.h"
+#include "sandbox/ids.h"
 
 namespace slipway::cli {
 
@@ -35,8 +36,7 @@ std::function<int()> setup_doctor(CLI::App& app, Environment& environment) {
          emulated.empty() ? "RUN works for " + oci::native_platform().to_string() + " alone"
                           : "emulated: " + join(emulated, ", "),
          emulated.empty() ? "register QEMU with the kernel (on Debian: qemu-user-static)" : ""});
-    static constexpr const char* rungs[] = {"oci", "chroot", "none"};
-    const char* rung = rungs[static_cast<int>(report.rung)];
+    const char* rung = sandbox::isolation_name(report.rung);
     Json list = Json::array();
     for (const sandbox::Capability& row : report.capabilities)
       list.push_back({{"name", row.name},

@@ -191,6 +191,8 @@ void ContainerFlags::declare(CLI::App& command) {
   list("--add-host", add_hosts, "a line of the steps' hosts file", "NAME:IP");
   list("--ulimit", ulimits, "limit of the steps", "NAME=SOFT[:HARD]");
   command.add_option("--shm-size", shm_size, "size of the steps' /dev/shm")->type_name("SIZE");
+  command.add_flag("--host-ca", host_ca,
+                   "RUN steps trust this machine's private CAs; nothing of it gets into a layer");
   command.add_flag("--pull", pull, "ask registries for every base, also for known ones");
   command.add_flag("--rebuild-on-secret-change", rebuild_on_secret_change,
                    "run steps again whose secrets have other values than last time");
@@ -292,6 +294,7 @@ void ContainerFlags::apply(build::BuildRequest& request) const {
     container.shm_size_bytes = *bytes;
   }
   container.pull = pull;
+  container.host_ca = host_ca;
   container.literal_config = literal_config;
   container.secrets_in_keys = rebuild_on_secret_change;
 

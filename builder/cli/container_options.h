@@ -14,6 +14,7 @@ struct ContainerFlags {
   std::string shm_size, compression = "gzip";
   bool pull = false, push = false, load = false, quiet = false, literal_config = false;
   bool rebuild_on_secret_change = false;
+  bool host_ca = false;
   std::string oci, oci_archive, docker_archive, dir, iidfile;
 
   void declare(CLI::App& command);

@@ -11,7 +11,8 @@ namespace slipway::cli {
 
 void SandboxOptions::declare(CLI::App& app, bool with_timeout) {
   app.add_option("--isolation", isolation,
-                 "oci (namespaces, the default) or none (no isolation at all)")
+                 "oci (namespaces, the default), chroot (root in a container that may neither "
+                 "mount nor unshare) or none (no isolation at all)")
       ->type_name("RUNG");
   app.add_option("--memory", memory, "memory limit, as in 512M or 2G")->type_name("SIZE");
   app.add_option("--cpus", cpus, "processor limit, as in 1.5")->type_name("N");
@@ -22,9 +23,10 @@ void SandboxOptions::declare(CLI::App& app, bool with_timeout) {
 
 sandbox::Isolation SandboxOptions::parsed_isolation() const {
   if (isolation == "oci") return sandbox::Isolation::oci;
+  if (isolation == "chroot") return sandbox::Isolation::chroot;
   if (isolation == "none") return sandbox::Isolation::none;
   throw Error(ExitCode::usage, fmt::format("--isolation {}: no such rung", printable(isolation)))
-      .set_hint("oci or none; `slipway doctor` says what works here");
+      .set_hint("oci, chroot or none; `slipway doctor` says what works here");
 }
 
 sandbox::Limits SandboxOptions::parsed_limits() const {

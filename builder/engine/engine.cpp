@@ -8,6 +8,7 @@
 #include "sandbox/ids.h"
 
 namespace slipway::engine {
+
 using graph::NodeRef;
 
 bool is_source(const graph::Node& node) {
@@ -110,6 +111,8 @@ sandbox::Worker& Engine::worker() {
     options.limits = state_->options.limits;
     const auto& start = state_->options.start_worker;
     state_->worker = start ? start(options) : sandbox::Worker::start(options);
+    state_->options.stream->emit(
+        report::Progress{0, "isolation: " + state_->worker->describe(), 0, 0, true});
   }
   return *state_->worker;
 }
@@ -279,12 +282,13 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
     return Solved{{}, false, key(engine, node)->key};
   }
   const bool in_workspace = workspace_root(node) != nullptr;
+  std::shared_ptr<const NodeKey> own = key(engine, node);
   if (!in_workspace && !is_source(*node)) {
     // An input may have been found by its content.
+    own = std::make_shared<const NodeKey>(make_key(engine, node, nullptr));
     const std::lock_guard lock(memo_mutex);
-    keys.erase(node->digest());
+    keys[node->digest()] = own;
   }
-  const std::shared_ptr<const NodeKey> own = key(engine, node);
 
   // The same work in another process: wait for it, then take its result.
   std::optional<cache::Lock> lock;

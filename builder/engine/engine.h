@@ -9,9 +9,9 @@
 // that digest too; it is found once the step is solved. A result is stored under both. What stands
 // on a result takes over the key it was found by first, so that equal content joins the branches
 // again. The root of an Exec is known by its key alone, never by content (K5).
-// In an Exec's key also: config values (keyed hash), isolation, and whether only one id is mapped.
-// Not in it: what a CACHE_DIR or cache mount holds, secrets' values, time limits, proxy and trust
-// variables, addresses of extra hosts.
+// In an Exec's key also: config values (keyed hash) and isolation; in all keys, how owners are
+// kept. Not in it: what a CACHE_DIR or cache mount holds, secrets' values, time limits, proxy and
+// trust variables, addresses of extra hosts.
 //
 // A workspace (buildpack pipeline) is one mutable mount that its steps share; it is not rebuilt
 // step by step: when the sealed result misses, the driver runs all steps in order, as the platform

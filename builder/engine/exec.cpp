@@ -29,6 +29,17 @@ std::string last_lines(std::string_view text) {
   return join(lines, "\n");
 }
 
+/// What cannot be done for a step is told with the line that asked for it.
+template <typename Work>
+auto placed(const graph::Node& node, const Work& work) {
+  try {
+    return work();
+  } catch (Error& error) {
+    if (const auto pos = node_position(node); pos && !error.pos()) error.set_pos(*pos);
+    throw;
+  }
+}
+
 }  // namespace
 
 StepFailed::StepFailed(const graph::Node& node, sandbox::ExecResult result, std::string tail)
@@ -96,7 +107,8 @@ cache::Result Engine::State::run_exec(Engine& engine, const graph::NodeRef& node
                   node->inputs()[static_cast<size_t>(workspace_input(*node))]->digest());
   }
   // The locks of its caches are held until it ended.
-  Step step_ready = make_step(engine, node, op, node->inputs(), inputs);
+  Step step_ready =
+      placed(*node, [&] { return make_step(engine, node, op, node->inputs(), inputs); });
   sandbox::ExecSpec& spec = step_ready.spec;
 
   // What the step must leave behind: a plain Exec's root changes become a snapshot.
@@ -122,7 +134,7 @@ cache::Result Engine::State::run_exec(Engine& engine, const graph::NodeRef& node
                          0, 0, true});
   }
 
-  const StepOutcome outcome = run_command(engine, op, spec, step);
+  const StepOutcome outcome = placed(*node, [&] { return run_command(engine, op, spec, step); });
   if (live != nullptr) live->at = node->digest();
   const ExitStatus& status = outcome.exec.status;
   const std::vector<int>& good = op.valid_exit_codes;

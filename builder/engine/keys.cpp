@@ -1,6 +1,7 @@
 // Keys: what decides whether a step must run (dockerfile.md §7), and the ledgers that tell why.
 #include "base/text.h"
 #include "engine/state.h"
+#include "sandbox/ids.h"
 #include "sandbox/source_view.h"
 
 namespace slipway::engine {
@@ -12,11 +13,6 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 
 // Separates a listing's name from what makes it unique; never shown.
 constexpr char label_mark = '\n';
-
-const char* isolation_name(sandbox::Isolation isolation) {
-  static constexpr const char* names[] = {"oci", "chroot", "none"};
-  return names[static_cast<int>(isolation)];
-}
 
 std::string framed(const std::vector<std::string>& words) {
   std::string text;
@@ -90,6 +86,25 @@ Fields exec_fields(const graph::ExecOp& op) {
   for (const graph::Mount& mount : op.mounts)
     fields.emplace_back(mount_name(mount), mount_text(mount));
   return fields;
+}
+
+// K2: of a root what it is, not what it was called. The identity has a commit, the bytes' digest,
+// the layers.
+Fields source_fields(const graph::Op& op) {
+  if (std::holds_alternative<graph::ImageOp>(op)) return {};
+  graph::Op plain = op;
+  if (auto* http = std::get_if<graph::HttpOp>(&plain)) {
+    http->url.clear();
+    http->checksum.clear();
+  } else if (auto* git = std::get_if<graph::GitOp>(&plain)) {
+    git->checksum.clear();
+    // What is kept of a repository names where it came from.
+    if (!git->keep_git_dir) {
+      git->url.clear();
+      git->ref.clear();
+    }
+  }
+  return graph::definition_fields(plain);
 }
 
 Fields key_fields(const graph::Op& op) {
@@ -198,14 +213,13 @@ bool Engine::State::is_fresh(const NodeRef& node) {
   return fresh[node->digest()] = result;
 }
 
-Digest Engine::State::input_key(const NodeRef& input) {
-  Digest own;
+Digest Engine::State::input_key(Engine& engine, const NodeRef& input) {
   {
     const std::lock_guard lock(memo_mutex);
     const auto found = found_by.find(input->digest());
     if (found != found_by.end()) return found->second;
-    own = keys.at(input->digest())->key;
   }
+  const Digest own = key(engine, input)->key;
   if (is_source(*input) || is_fresh(input) || workspace_root(input)) return own;
   // Once found by its content, it goes by the key it was first stored under.
   const auto facts = options.store->peek_result(own);
@@ -227,8 +241,14 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
     if (hidden) value = keyed_digest(options.store->secret_key(), value).hex();
     made.fields.push_back({std::move(name), std::move(value)});
   };
-  for (auto& [name, value] : key_fields(node->op())) add(std::move(name), std::move(value));
-  if (is_source(*node)) add(node_title(*node), identity(engine, node)->text);
+  // Titles are for people: they hold numbers of steps, and are no part of a key.
+  const auto add_input = [&](const std::string& name, std::string shown, std::string value) {
+    builder.add(name, value);
+    made.fields.push_back({std::move(shown), std::move(value)});
+  };
+  for (auto& [name, value] : is_source(*node) ? source_fields(node->op()) : key_fields(node->op()))
+    add(std::move(name), std::move(value));
+  if (is_source(*node)) add_input("identity", node_title(*node), identity(engine, node)->text);
 
   const std::vector<ReadPart> parts = read_parts(*node);
   const auto add_selection = [&](const ReadPart& part, const std::string& label,
@@ -267,8 +287,9 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
       } else {
         made.has_content = true;
         for (const ReadPart* part : of_input) {
-          builder.add("selector", selector_text(part->action));
-          add(fmt::format("{} from {}", part->what, node_title(*input)), input_key(input).hex());
+          builder.add(part->what + " selector", selector_text(part->action));
+          add_input(part->what + " from", fmt::format("{} from {}", part->what, node_title(*input)),
+                    input_key(engine, input).hex());
         }
       }
     } catch (Error& error) {
@@ -279,19 +300,20 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
   }
   for (const size_t i : whole_inputs(*node, parts)) {
     const NodeRef& input = node->inputs()[i];
-    add((is_source(*input) ? "" : "result of ") + node_title(*input), input_key(input).hex());
+    add_input("input", (is_source(*input) ? "" : "result of ") + node_title(*input),
+              input_key(engine, input).hex());
   }
 
   if (const auto* exec = std::get_if<graph::ExecOp>(&node->op())) {
-    add("isolation", isolation_name(options.isolation));
+    add("isolation", sandbox::isolation_name(options.isolation));
     for (const std::string& name : exec->config_names)
       add("config var " + name,
           keyed_digest(options.store->secret_key(), options.config.at(name)).hex());
     if (options.secrets_in_keys)
       for (const auto& [id, hash] : secret_hashes(*node)) add("secret " + id, hash);
   }
-  // Owners cannot be kept with one id: what is built then is not what others build.
-  if (single_id) add("ids", "single");
+  // Owners cannot be kept with one id, and are not kept the same way everywhere.
+  if (owners != sandbox::Owners::mapped) add("ids", sandbox::owners_name(owners));
   made.key = builder.finish();
   return made;
 }
@@ -348,13 +370,19 @@ cache::Ledger Engine::State::ledger(Engine& engine, const NodeRef& node, const N
     if (!read.stored) read.stored = options.store->put_tree(read.tree);
     ledger.trees.emplace_back(label, read.stored);
   };
+  const std::vector<NodeRef> order = graph::topological_order(node);
+  // Directories of which something takes all, not only what it names.
+  std::set<Digest> whole{node->digest()};
+  for (const NodeRef& below : order)
+    for (const size_t i : whole_inputs(*below, read_parts(*below)))
+      whole.insert(below->inputs()[i]->digest());
   // The files that a step's result goes back to say more than the names of the steps between.
-  for (const NodeRef& below : graph::topological_order(node)) {
+  for (const NodeRef& below : order) {
     const auto known = below == node ? nullptr : key(engine, below);
     for (const NodeKey::Read& read : (known ? *known : own).trees)
       if (below == node || read.local) add_tree(read.label, *read.tree);
     const auto* local = std::get_if<graph::LocalOp>(&below->op());
-    if (local == nullptr || !read_whole(below)) continue;
+    if (local == nullptr || !whole.contains(below->digest())) continue;
     const auto scanned = identity(engine, below);
     ledger.trees.emplace_back(local_label(*local) + label_mark,
                               options.store->put_tree(scanned->scan->tree));

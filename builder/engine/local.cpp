@@ -186,11 +186,6 @@ void Engine::State::collect_needs(const graph::NodeRef& root) {
   }
 }
 
-bool Engine::State::read_whole(const graph::NodeRef& local) {
-  const std::lock_guard lock(memo_mutex);
-  return needs[local->digest()].contains("");
-}
-
 void Engine::State::scan_local(const graph::LocalOp& op, Needs wanted, SourceIdentity& identity) {
   const auto found = options.locals.find(op.name);
   SLIPWAY_CHECK(found != options.locals.end());

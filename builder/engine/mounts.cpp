@@ -156,7 +156,7 @@ void Engine::State::add_mount(Engine& engine, const graph::Mount& mount,
 
 // K11. Locks are taken in the order of their names, and before a slot to run in, so that steps
 // cannot wait for one another in a circle.
-void Engine::State::add_caches(const graph::NodeRef& node,
+void Engine::State::add_caches(Engine& engine, const graph::NodeRef& node,
                                const std::vector<graph::NodeRef>& inputs,
                                const std::vector<Solved>& solved_inputs, Step& step) {
   const auto& op = std::get<graph::ExecOp>(node->op());
@@ -169,8 +169,10 @@ void Engine::State::add_caches(const graph::NodeRef& node,
     if (mount.type != graph::MountType::cache) continue;
     KeyBuilder key("cache mount 1");
     key.add("id", mount.cache_id);
+    if (owners != sandbox::Owners::mapped) key.add("ids", sandbox::owners_name(owners));
     // Another seed or owner is another cache.
-    if (mount.input >= 0) key.add("seed", input_key(inputs.at(static_cast<size_t>(mount.input))));
+    if (mount.input >= 0)
+      key.add("seed", input_key(engine, inputs.at(static_cast<size_t>(mount.input))));
     if (mount.mode != 0755 || mount.owner != graph::Owner{})
       key.add("made", fmt::format("{:o} {}:{}", mount.mode, mount.owner.uid, mount.owner.gid));
     wanted.push_back({&mount, key.finish().hex()});
@@ -279,7 +281,7 @@ Engine::State::Step Engine::State::make_step(Engine& engine, const graph::NodeRe
     for (const std::string& name : op.config_names) target.files[name] = options.config.at(name);
     spec.mounts.push_back(std::move(target));
   }
-  add_caches(node, inputs, solved_inputs, step);
+  add_caches(engine, node, inputs, solved_inputs, step);
   // Mounts that lie inside others come after them.
   std::stable_sort(spec.mounts.begin(), spec.mounts.end(),
                    [](const auto& a, const auto& b) { return a.dest < b.dest; });

@@ -79,13 +79,12 @@ struct Engine::State {
         slots(options.jobs > 0
                   ? options.jobs
                   : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))),
-        single_id(options.isolation != sandbox::Isolation::none &&
-                  sandbox::plan_ids(options.store->id_base()).single_id()) {}
+        owners(sandbox::plan_owners(options.isolation, options.store->id_base())) {}
 
   Options options;
   cache::Lease lease;
   std::counting_semaphore<> slots;  ///< commands that may run at once
-  const bool single_id;             ///< only one id will be mapped
+  const sandbox::Owners owners;
 
   std::mutex worker_mutex;
   std::unique_ptr<sandbox::Worker> worker;
@@ -130,7 +129,7 @@ struct Engine::State {
   std::shared_ptr<const NodeKey> content_key(Engine& engine, const graph::NodeRef& node,
                                              const std::vector<Solved>& inputs);
   bool is_fresh(const graph::NodeRef& node);
-  Digest input_key(const graph::NodeRef& input);
+  Digest input_key(Engine& engine, const graph::NodeRef& input);
   cache::Ledger ledger(Engine& engine, const graph::NodeRef& node, const NodeKey& key);
   std::string scope(const graph::NodeRef& node) const;
   NodeKey make_key(Engine& engine, const graph::NodeRef& node, const std::vector<Solved>* inputs);
@@ -140,7 +139,6 @@ struct Engine::State {
 
   // sources.cpp, local.cpp
   void collect_needs(const graph::NodeRef& root);
-  bool read_whole(const graph::NodeRef& local);
   void resolve_sources(Engine& engine, const std::vector<graph::NodeRef>& order);
   std::shared_ptr<const SourceIdentity> identify(Engine& engine, const graph::NodeRef& node);
   void identify_http(const graph::HttpOp& op, SourceIdentity& identity);
@@ -166,8 +164,9 @@ struct Engine::State {
   void add_mount(Engine& engine, const graph::Mount& mount,
                  const std::vector<graph::NodeRef>& inputs, const std::vector<Solved>& solved,
                  Step& step);
-  void add_caches(const graph::NodeRef& node, const std::vector<graph::NodeRef>& inputs,
-                  const std::vector<Solved>& solved, Step& step);
+  void add_caches(Engine& engine, const graph::NodeRef& node,
+                  const std::vector<graph::NodeRef>& inputs, const std::vector<Solved>& solved,
+                  Step& step);
   void add_environment(const graph::ExecOp& op, Step& step);
   std::optional<std::string> secret_value(const std::string& id);
   StepOutcome run_command(Engine& engine, const graph::ExecOp& op, const sandbox::ExecSpec& spec,

@@ -20,6 +20,8 @@
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "sandbox/chroot_step.h"
+#include "sandbox/worker.h"
 
 namespace slipway::sandbox {
 namespace {
@@ -208,7 +210,7 @@ bool place(int fd, int number) {
   error.add_context("starting the sandbox");
   // AppArmor lets the namespace come into being, but without its rights.
   if (report.stage >= Stage::unshare && report.stage <= Stage::ids)
-    error.set_hint(user_namespace_remedy());
+    error.set_hint(user_namespace_remedy() + ", or use " + weaker_rung());
   throw error;
 }
 
@@ -282,6 +284,28 @@ IdPlan plan_ids(uint32_t root_base) {
   return plan;
 }
 
+Owners plan_owners(Isolation isolation, uint32_t root_base) {
+  switch (isolation) {
+    case Isolation::chroot:
+      return Owners::own;
+    case Isolation::none:
+      return Owners::single;
+    case Isolation::oci:
+      break;
+  }
+  return plan_ids(root_base).single_id() ? Owners::single : Owners::mapped;
+}
+
+const char* owners_name(Owners owners) {
+  constexpr const char* names[] = {"mapped", "single", "own"};
+  return names[static_cast<size_t>(owners)];
+}
+
+const char* isolation_name(Isolation isolation) {
+  constexpr const char* names[] = {"oci", "chroot", "none"};
+  return names[static_cast<size_t>(isolation)];
+}
+
 Child start_in_namespaces(const NamespaceStart& start) {
   Pipe go = Pipe::create(), report = Pipe::create();
   std::string words[] = {"slipway", "__worker"};
@@ -319,6 +343,13 @@ Child start_in_namespaces(const NamespaceStart& start) {
   return worker;
 }
 
+std::string weaker_rung() {
+  return chroot_obstacle().empty()
+             ? "--isolation=chroot for Dockerfiles, where this container is all the protection"
+             : "--isolation=none, which builds Dockerfiles without RUN, and buildpacks on "
+               "--stack=host, on a machine you can spare";
+}
+
 std::string user_namespace_remedy() {
   const auto value = [](const char* path) {
     const auto text = read_file_if_exists(path, 64);
@@ -333,7 +364,7 @@ std::string user_namespace_remedy() {
     return "AppArmor restricts user namespaces here (Ubuntu 23.10 and later): "
            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
   return "in a container, allow user namespaces (docker run --security-opt seccomp=unconfined "
-         "--security-opt apparmor=unconfined), or use --isolation=none on a machine you can spare";
+         "--security-opt apparmor=unconfined)";
 }
 
 }  // namespace slipway::sandbox

@@ -10,6 +10,8 @@
 
 namespace slipway::sandbox {
 
+enum class Isolation : uint8_t;
+
 /// A line of an id map: `count` ids from `inside` on are `outside` on the host.
 struct IdRange {
   uint32_t outside = 0, count = 0;
@@ -35,6 +37,18 @@ std::optional<IdRange> find_subids(std::string_view text, std::string_view name,
 /// Decides for this process. `root_base` is the store's range for root.
 IdPlan plan_ids(uint32_t root_base);
 
+/// How the owners of snapshots are kept on disk. What was kept one way is of no use to another, so
+/// it is part of keys.
+enum class Owners : uint8_t {
+  mapped,  ///< through the worker's user namespace
+  single,  ///< all files are this user's: owners are not kept
+  own,     ///< as they are (rung chroot)
+};
+Owners plan_owners(Isolation isolation, uint32_t root_base);
+const char* owners_name(Owners owners);
+/// As --isolation has it.
+const char* isolation_name(Isolation isolation);
+
 /// What a process needs that starts in new user, mount and pid namespaces.
 struct NamespaceStart {
   IdPlan ids;
@@ -51,5 +65,8 @@ Child start_in_namespaces(const NamespaceStart& start);
 
 /// What to tell when unshare(CLONE_NEWUSER) was refused: reads the sysctls that decide.
 std::string user_namespace_remedy();
+
+/// What may be asked for instead where rung oci does not work: "--isolation=…, …".
+std::string weaker_rung();
 
 }  // namespace slipway::sandbox

@@ -14,6 +14,7 @@ namespace slipway::sandbox {
 namespace {
 
 constexpr char opaque_name[] = "user.overlay.opaque";
+constexpr char whiteout_name[] = "user.overlay.whiteout";
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 }  // namespace
@@ -40,8 +41,18 @@ std::string join_path(std::string_view folder, std::string_view name) {
   return path;
 }
 
-bool is_whiteout(const struct stat& info) {
-  return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0);
+bool is_whiteout(int dir, const std::string& name, const struct stat& info) {
+  if (S_ISCHR(info.st_mode)) return info.st_rdev == makedev(0, 0);
+  if (!S_ISREG(info.st_mode) || info.st_size != 0) return false;
+  const std::string path = fmt::format("/proc/self/fd/{}/{}", dir, name);
+  return lgetxattr(path.c_str(), whiteout_name, nullptr, 0) >= 0;
+}
+
+void make_whiteout(int dir, const std::string& name, const std::string& path) {
+  if (mknodat(dir, name.c_str(), S_IFCHR, makedev(0, 0)) == 0) return;
+  if (errno != EPERM) fail_errno("hide {}", printable(path));
+  const Fd file = open_at(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  if (fsetxattr(file.get(), whiteout_name, "y", 1, 0) != 0) fail_errno("hide {}", printable(path));
 }
 
 bool is_opaque(int dir) {
@@ -100,7 +111,9 @@ StackName look_up(const StackDir& parent, const std::string& name, size_t first_
       found.level = i;
     }
     if (!S_ISDIR(info->st_mode)) {
-      if (first) found.kind = is_whiteout(*info) ? StackName::Kind::hidden : StackName::Kind::other;
+      if (first)
+        found.kind = is_whiteout(level.dir.get(), name, *info) ? StackName::Kind::hidden
+                                                               : StackName::Kind::other;
       stop();
       break;
     }

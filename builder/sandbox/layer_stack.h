@@ -26,7 +26,10 @@ std::vector<std::string> layer_components(std::string_view path);
 /// "a/b", or the other one when one is empty.
 std::string join_path(std::string_view folder, std::string_view name);
 
-bool is_whiteout(const struct stat& info);
+/// A character device 0:0; where that cannot be made (a layer that lies on an overlay itself, as in
+/// a container), an empty file with the attribute user.overlay.whiteout.
+bool is_whiteout(int dir, const std::string& name, const struct stat& info);
+void make_whiteout(int dir, const std::string& name, const std::string& path);
 /// False too where the filesystem has no user attributes: then no overlay wrote there either.
 bool is_opaque(int dir);
 void make_opaque(int dir, const std::string& path);

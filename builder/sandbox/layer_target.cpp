@@ -133,8 +133,9 @@ bool LayerTarget::in_layer(const Folder& folder) const {
 std::optional<struct stat> LayerTarget::look_up_in(const Folder& folder, const std::string& name) {
   if (!folder.has_below()) {
     if (!folder.in_layer()) return std::nullopt;
-    const auto info = stat_at(folder.dir.levels[0].dir.get(), name);
-    return info && !is_whiteout(*info) ? info : std::nullopt;
+    const int dir = folder.dir.levels[0].dir.get();
+    const auto info = stat_at(dir, name);
+    return info && !is_whiteout(dir, name, *info) ? info : std::nullopt;
   }
   const StackName found = sandbox::look_up(folder.dir, name);
   if (found.kind == StackName::Kind::folder || found.kind == StackName::Kind::other)
@@ -178,7 +179,7 @@ LayerTarget::FolderRef LayerTarget::make_folder(const FolderRef& parent, const s
   if (mkdirat(dir, name.c_str(), 0700) != 0) {
     const int problem = errno;
     const auto info = stat_at(dir, name);
-    hides = problem == EEXIST && info && is_whiteout(*info);
+    hides = problem == EEXIST && info && is_whiteout(dir, name, *info);
     if (!hides) fail_errno_text(problem, "create folder " + printable(made->path));
     if (unlinkat(dir, name.c_str(), 0) != 0 || mkdirat(dir, name.c_str(), 0700) != 0)
       fail_errno("create folder {}", printable(made->path));
@@ -207,8 +208,7 @@ void LayerTarget::remove(const FolderRef& parent, const std::string& name) {
   chain_.resize(1);
   const StackName below = sandbox::look_up(parent->dir, name);
   if (below.kind != StackName::Kind::folder && below.kind != StackName::Kind::other) return;
-  if (mknodat(writable(*parent), name.c_str(), S_IFCHR, makedev(0, 0)) != 0)
-    fail_errno("hide {}", printable(join_path(parent->path, name)));
+  make_whiteout(writable(*parent), name, join_path(parent->path, name));
 }
 
 void set_attributes(int file, const FileAttributes& attributes, bool single_id,

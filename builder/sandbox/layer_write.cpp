@@ -97,8 +97,7 @@ class LayerWriter : public CopyIn {
 
   void whiteout(const std::string& path) override {
     const auto [parent, name] = folders_.open_parent(path);
-    if (mknodat(parent, name.c_str(), S_IFCHR, makedev(0, 0)) != 0)
-      fail_errno("hide {}", printable(path));
+    make_whiteout(parent, name, path);
   }
 
   void finish() override {
@@ -242,7 +241,7 @@ void move_subtree(int from, const std::string& from_path, int to, const std::str
   const Fd target_parent = open_or_copy_parents(from, from_parts, to, to_parts);
   std::optional<struct stat> info;
   if (source_parent && !from_name.empty()) info = stat_at(source_parent.get(), from_name);
-  const bool hidden = info && is_whiteout(*info);
+  const bool hidden = info && is_whiteout(source_parent.get(), from_name, *info);
   const bool missing = !from_name.empty() && (!info || hidden);
 
   if (missing) {

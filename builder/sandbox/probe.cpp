@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "sandbox/chroot_step.h"
 #include "sandbox/host_trust.h"
 #include "sandbox/ids.h"
 #include "sandbox/limits.h"
@@ -183,7 +184,16 @@ MachineReport probe_machine(cache::Store* store, const std::string& worker_progr
   rows.push_back(program_row("making stacks", "mmdebstrap", "mmdebstrap", false));
   bool complete = true;
   for (const Capability& row : rows) complete = complete && (row.ok || !row.required);
-  report.rung = complete ? Isolation::oci : Isolation::none;
+  report.rung = Isolation::oci;
+  if (!complete) {
+    const std::string obstacle = chroot_obstacle();
+    rows.push_back(
+        {"chroot", obstacle.empty(), false,
+         obstacle.empty() ? std::string("Dockerfiles build with --isolation=chroot")
+                          : "--isolation=chroot: " + obstacle,
+         obstacle.empty() ? std::string() : "run as root, with a container's usual capabilities"});
+    report.rung = obstacle.empty() ? Isolation::chroot : Isolation::none;
+  }
   return report;
 }
 

@@ -95,14 +95,13 @@ json mounts(const RuntimeInput& input) {
   return list;
 }
 
-/// Independent of the machine as far as it allows: Erlang and Java size tables by the soft limit.
 json open_files_limit() {
-  constexpr rlim_t soft = 65536, hard = 1048576;
-  rlimit own{};
-  if (getrlimit(RLIMIT_NOFILE, &own) != 0) own.rlim_max = 1024;
-  return {{"type", "RLIMIT_NOFILE"},
-          {"soft", std::min(soft, own.rlim_max)},
-          {"hard", std::min(hard, own.rlim_max)}};
+  const rlimit limit = default_open_files();
+  return {{"type", "RLIMIT_NOFILE"}, {"soft", limit.rlim_cur}, {"hard", limit.rlim_max}};
+}
+
+rlim_t limit_value(int64_t given) {
+  return given < 0 ? RLIM_INFINITY : static_cast<rlim_t>(given);
 }
 
 json limits(const ExecSpec& spec) {
@@ -110,20 +109,10 @@ json limits(const ExecSpec& spec) {
   list["RLIMIT_NOFILE"] = open_files_limit();
   list["RLIMIT_CORE"] = {{"type", "RLIMIT_CORE"}, {"soft", 0}, {"hard", 0}};
   for (const graph::Ulimit& limit : spec.ulimits) {
+    check_limit(limit);
     const std::string type = limit_type(limit.name);
-    if (type.empty()) fail(ExitCode::usage, "--ulimit {}: unknown", printable(limit.name));
-    const auto value = [](int64_t given) {
-      return given < 0 ? RLIM_INFINITY : static_cast<rlim_t>(given);
-    };
-    const size_t index = static_cast<size_t>(
-        std::find(std::begin(limit_names), std::end(limit_names), limit.name) - limit_names);
-    rlimit own{};
-    if (getrlimit(static_cast<__rlimit_resource>(limit_numbers[index]), &own) == 0 &&
-        value(limit.hard) > own.rlim_max)
-      throw Error(ExitCode::machine, fmt::format("--ulimit {}={}: the limit here is {}", limit.name,
-                                                 limit.hard, own.rlim_max))
-          .set_hint("raise it for the process that starts the build");
-    list[type] = {{"type", type}, {"soft", value(limit.soft)}, {"hard", value(limit.hard)}};
+    list[type] = {
+        {"type", type}, {"soft", limit_value(limit.soft)}, {"hard", limit_value(limit.hard)}};
   }
   json all = json::array();
   for (const auto& [type, limit] : list) all.push_back(limit);
@@ -186,6 +175,29 @@ json runtime_config(const RuntimeInput& input) {
   else
     config["linux"]["seccomp"] = json::parse(input.setup.seccomp_json);
   return config;
+}
+
+int limit_number(const std::string& name) {
+  const auto found = std::find(std::begin(limit_names), std::end(limit_names), name);
+  return found == std::end(limit_names) ? -1 : limit_numbers[found - limit_names];
+}
+
+void check_limit(const graph::Ulimit& limit) {
+  const int number = limit_number(limit.name);
+  if (number < 0) fail(ExitCode::usage, "--ulimit {}: unknown", printable(limit.name));
+  rlimit own{};
+  if (getrlimit(static_cast<__rlimit_resource>(number), &own) == 0 &&
+      limit_value(limit.hard) > own.rlim_max)
+    throw Error(ExitCode::machine, fmt::format("--ulimit {}={}: the limit here is {}", limit.name,
+                                               limit.hard, own.rlim_max))
+        .set_hint("raise it for the process that starts the build");
+}
+
+rlimit default_open_files() {
+  constexpr rlim_t soft = 65536, hard = 1048576;
+  rlimit own{};
+  if (getrlimit(RLIMIT_NOFILE, &own) != 0) own.rlim_max = 1024;
+  return {std::min(soft, own.rlim_max), std::min(hard, own.rlim_max)};
 }
 
 std::string limit_type(const std::string& name) {

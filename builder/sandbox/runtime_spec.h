@@ -1,6 +1,8 @@
 // The OCI runtime configuration of a step (dockerfile.md X1 to X8). Pure: values in, JSON out.
 #pragma once
 
+#include <sys/resource.h>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -32,6 +34,15 @@ nlohmann::json runtime_config(const RuntimeInput& input);
 
 /// The type of a resource limit ("nofile" → "RLIMIT_NOFILE"); empty for an unknown name.
 std::string limit_type(const std::string& name);
+
+/// Its number, RLIMIT_NOFILE; -1 for an unknown name.
+int limit_number(const std::string& name);
+
+/// Throws for an unknown one, and for one that this process may not set.
+void check_limit(const graph::Ulimit& limit);
+
+/// Independent of the machine as far as it allows: Erlang and Java size tables by the soft limit.
+rlimit default_open_files();
 
 /// All capabilities there are, for Security::insecure.
 constexpr uint64_t all_capabilities = (1ULL << 41) - 1;

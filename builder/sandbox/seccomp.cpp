@@ -2,6 +2,7 @@
 
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
@@ -85,6 +86,23 @@ std::string_view op_name(ArgCondition::Op op) {
 }
 
 }  // namespace
+
+void forbid_network() {
+  const Filter filter(seccomp_init(SCMP_ACT_ALLOW));
+  if (!filter) throw Error(ExitCode::machine, "seccomp filter: out of memory");
+  // Programs of a second architecture have calls of their own for this.
+  check(seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)),
+        "foreign architectures");
+  const scmp_arg_cmp other_family = SCMP_A0(SCMP_CMP_NE, AF_UNIX);
+  check(seccomp_rule_add_array(filter.get(), SCMP_ACT_ERRNO(ENETUNREACH), SCMP_SYS(socket), 1,
+                               &other_family),
+        "socket");
+  // It opens sockets, too.
+  check(seccomp_rule_add_array(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0,
+                               nullptr),
+        "io_uring_setup");
+  check(seccomp_load(filter.get()), "load");
+}
 
 std::string compile_seccomp() {
   const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));

@@ -19,6 +19,10 @@ std::string seccomp_cache_key();
 /// The same profile as the `linux.seccomp` object of a runtime spec, for runtimes that compile it.
 nlohmann::json seccomp_json();
 
+/// From now on this process and its children open no socket but local ones: for a step without a
+/// network where there is no namespace for it. Sets no_new_privs, so setuid programs change nobody.
+void forbid_network();
+
 std::string base64(std::string_view data);
 
 }  // namespace slipway::sandbox

@@ -41,8 +41,9 @@ std::vector<std::string> shown_names(const StackDir& dir) {
   std::vector<std::string> shown;
   for (auto& [name, level] : list_names(dir)) {
     // The first level that has the name decides.
-    const auto info = stat_at(dir.levels[level].dir.get(), name);
-    if (info && !is_whiteout(*info)) shown.push_back(std::move(name));
+    const int own = dir.levels[level].dir.get();
+    const auto info = stat_at(own, name);
+    if (info && !is_whiteout(own, name, *info)) shown.push_back(std::move(name));
   }
   return shown;
 }

@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "sandbox/descendants.h"
 #include "sandbox/runtime_spec.h"
 
 namespace slipway::sandbox {
@@ -27,23 +27,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr size_t runtime_log_max = 1 << 20;
 constexpr int exit_not_found = 127, exit_not_executable = 126;
-
-/// Kills and reaps whatever was left to this process as subreaper: the container's first process
-/// (and with it its pid namespace) when the runtime itself was killed.
-void kill_descendants() {
-  const std::string list = fmt::format("/proc/self/task/{}/children", getpid());
-  for (;;) {
-    const std::string children = read_file_if_exists(list, 1 << 20).value_or("");
-    for (const std::string& word : split(children, ' ')) {
-      pid_t pid = 0;
-      const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), pid);
-      if (error == std::errc() && end != word.data() && pid > 1) kill(pid, SIGKILL);
-    }
-    int status = 0;
-    const pid_t reaped = waitpid(-1, &status, 0);
-    if (reaped < 0 && errno == ECHILD) return;
-  }
-}
 
 /// The socket on which the runtime hands over the terminal it made.
 class Console {

@@ -21,6 +21,7 @@
 #include "sandbox/layers.h"
 #include "sandbox/path_match.h"
 #include "sandbox/requests.h"
+#include "sandbox/step_mounts.h"
 #include "sandbox/step_root.h"
 #include "sandbox/tree_copy.h"
 
@@ -41,24 +42,9 @@ Fd open_beneath_or_fail(const StepMount& mount, const std::string& base) {
   return fd;
 }
 
-void check_name(const std::string& name) {
-  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
-    fail(ExitCode::app_files, "file name \"{}\"", printable(name));
-}
-
 /// "what lies below /dev is the runtime's": mounted by it, after its own.
 bool is_device_place(const std::string& dest) {
   return is_below(dest, "/dev") && dest != "/dev";
-}
-
-void check_dest(const std::string& dest) {
-  if (!starts_with(dest, "/") || clean_components(dest).empty())
-    fail(ExitCode::app_files, "mount {}: not an absolute path inside the root", printable(dest));
-  const std::string clean = "/" + join(clean_components(dest), "/");
-  const bool closed = is_below(clean, "/proc") || is_below(clean, "/sys") || clean == "/dev" ||
-                      is_below(clean, "/dev/pts") || is_below(clean, "/dev/mqueue") ||
-                      is_below(clean, "/dev/shm");
-  if (closed) fail(ExitCode::app_files, "mount {}: nothing can be mounted there", dest);
 }
 
 /// Folders and files of mount points, parents included: path → is a folder.
@@ -97,7 +83,76 @@ void make_stubs(const std::string& path, const Stubs& stubs) {
   if (futimens(root.get(), times) != 0) fail_errno("set the time of {}", path);
 }
 
+// Made beside and renamed: two steps may ask for it at once.
+void make_cache(int caches, int snapshots, const StepMount& mount, bool single_id) {
+  const std::string fresh = fmt::format("{}.new-{}", mount.name, to_hex(random_bytes(4)));
+  if (mkdirat(caches, fresh.c_str(), 0700) != 0) fail_errno("create a cache");
+  const Fd folder = open_at(caches, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  // Nobody sweeps what is being made.
+  if (flock(folder.get(), LOCK_SH) != 0) fail_errno("create a cache");
+  if (!mount.layers.empty()) {
+    const std::vector<Fd> layers = open_stack(snapshots, {0, mount.layers});
+    StackView source(numbers(layers), mount.seed_path);
+    LayerTarget target(folder.get(), {}, single_id);
+    CopyRules rules;
+    // A step writes into its cache: it must not write into the store's layers.
+    rules.may_link = false;
+    CopyState state;
+    TreeCopy(source, target, rules, state, 0, false)
+        .contents("", target.folder(""), source::PathPatterns());
+  }
+  const graph::Owner owner = single_id ? graph::Owner{} : mount.owner;
+  if ((!single_id && fchown(folder.get(), owner.uid, owner.gid) != 0) ||
+      fchmod(folder.get(), mount.mode & 07777) != 0)
+    fail_errno("create a cache");
+  if (renameat2(caches, fresh.c_str(), caches, mount.name.c_str(), RENAME_NOREPLACE) == 0) return;
+  if (errno != EEXIST && errno != ENOTEMPTY) fail_errno("create a cache");
+  remove_tree_at(caches, fresh);
+}
+
 }  // namespace
+
+void check_mount_dest(const std::string& dest) {
+  if (!starts_with(dest, "/") || clean_components(dest).empty())
+    fail(ExitCode::app_files, "mount {}: not an absolute path inside the root", printable(dest));
+  const std::string clean = "/" + join(clean_components(dest), "/");
+  const bool closed = is_below(clean, "/proc") || is_below(clean, "/sys") || clean == "/dev" ||
+                      is_below(clean, "/dev/pts") || is_below(clean, "/dev/mqueue") ||
+                      is_below(clean, "/dev/shm");
+  if (closed) fail(ExitCode::app_files, "mount {}: nothing can be mounted there", dest);
+}
+
+std::string clean_cwd(const std::string& cwd) {
+  if (!starts_with(cwd, "/"))
+    fail(ExitCode::app_files, "working directory {}: not an absolute path", printable(cwd));
+  std::string clean = "/" + join(clean_components(cwd), "/");
+  if (clean == "/dev" || clean == "/dev/shm") return clean;
+  for (const char* closed : {"/proc", "/dev"})
+    if (is_below(clean, closed))
+      fail(ExitCode::app_files, "working directory {}: lies in {}", printable(cwd), closed);
+  return clean;
+}
+
+void check_mount_name(const std::string& name) {
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
+    fail(ExitCode::app_files, "file name \"{}\"", printable(name));
+}
+
+Fd take_cache(int caches, int snapshots, const StepMount& mount, bool single_id) {
+  check_mount_name(mount.name);
+  // Steps that use the old one go on with it; swept when none does any more.
+  if (mount.fresh) {
+    const std::string old =
+        fmt::format("{}{}{}", mount.name, old_cache_mark, to_hex(random_bytes(4)));
+    (void)renameat(caches, mount.name.c_str(), caches, old.c_str());
+  }
+  // Another build may set it aside in between.
+  for (;;) {
+    if (!stat_at(caches, mount.name)) make_cache(caches, snapshots, mount, single_id);
+    Fd found = open_at_if_exists(caches, mount.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (found) return found;
+  }
+}
 
 /// A layer of mount points to lie below all others: where the root has none of its own, these show,
 /// so that nothing needs to be written to it and nothing to be removed again (R12, X8). Made once
@@ -140,7 +195,7 @@ void StepRoot::prepare_mounts() {
   });
   for (const size_t index : order) {
     const StepMount& mount = spec_.mounts[index];
-    check_dest(mount.dest);
+    check_mount_dest(mount.dest);
     try {
       mounts_.push_back(detached(mount, index));
     } catch (Error& error) {
@@ -189,7 +244,7 @@ Fd StepRoot::files_mount(const StepMount& mount) {
   Fd tree = make_tmpfs(mount.mode, owner, mount.size_bytes,
                        {.nosuid = true, .nodev = true, .noexec = files});
   for (const auto& [name, text] : mount.files) {
-    check_name(name);
+    check_mount_name(name);
     const Fd file = open_at(tree.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     write_all(file.get(), text);
     if (fchown(file.get(), owner.uid, owner.gid) != 0) fail_errno("chown {}", name);
@@ -268,20 +323,9 @@ Fd StepRoot::layers_source(const StepMount& mount) {
 
 Fd StepRoot::cache_source(const StepMount& mount) {
   const Fd caches = open_file(place::caches, O_RDONLY | O_DIRECTORY);
-  check_name(mount.name);
-  // Steps that use the old one go on with it; swept when none does any more.
-  if (mount.fresh)
-    (void)renameat(
-        caches.get(), mount.name.c_str(), caches.get(),
-        fmt::format("{}{}{}", mount.name, old_cache_mark, to_hex(random_bytes(4))).c_str());
-  Fd found;
-  // Another build may set it aside in between.
-  while (!found) {
-    if (!stat_at(caches.get(), mount.name)) make_cache(caches.get(), mount);
-    found = open_at_if_exists(caches.get(), mount.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  }
+  const Fd snapshots = open_file(".", O_RDONLY | O_DIRECTORY);
   // Held by the lock until this process ends.
-  held_.push_back(std::move(found));
+  held_.push_back(take_cache(caches.get(), snapshots.get(), mount, state_.setup.single_id));
   const Fd& cache = held_.back();
   if (flock(cache.get(), LOCK_SH | LOCK_NB) != 0) fail_errno("use a cache");
   // R10: a step may have left links in it; they do not lead out.
@@ -290,34 +334,6 @@ Fd StepRoot::cache_source(const StepMount& mount) {
     fail(ExitCode::app_files, "'{}' is not in the cache, or leads out of it",
          printable(mount.source));
   return fd;
-}
-
-// Made beside and renamed: two steps may ask for it at once.
-void StepRoot::make_cache(int caches, const StepMount& mount) {
-  const std::string fresh = fmt::format("{}.new-{}", mount.name, to_hex(random_bytes(4)));
-  if (mkdirat(caches, fresh.c_str(), 0700) != 0) fail_errno("create a cache");
-  const Fd folder = open_at(caches, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  // Nobody sweeps what is being made.
-  if (flock(folder.get(), LOCK_SH) != 0) fail_errno("create a cache");
-  if (!mount.layers.empty()) {
-    const Fd snapshots = open_file(".", O_RDONLY | O_DIRECTORY);
-    const std::vector<Fd> layers = open_stack(snapshots.get(), {0, mount.layers});
-    StackView source(numbers(layers), mount.seed_path);
-    LayerTarget target(folder.get(), {}, state_.setup.single_id);
-    CopyRules rules;
-    // A step writes into its cache: it must not write into the store's layers.
-    rules.may_link = false;
-    CopyState state;
-    TreeCopy(source, target, rules, state, 0, false)
-        .contents("", target.folder(""), source::PathPatterns());
-  }
-  const graph::Owner owner = step_owner(mount.owner);
-  if (fchown(folder.get(), owner.uid, owner.gid) != 0 ||
-      fchmod(folder.get(), mount.mode & 07777) != 0)
-    fail_errno("create a cache");
-  if (renameat2(caches, fresh.c_str(), caches, mount.name.c_str(), RENAME_NOREPLACE) == 0) return;
-  if (errno != EEXIST && errno != ENOTEMPTY) fail_errno("create a cache");
-  remove_tree_at(caches, fresh);
 }
 
 void StepRoot::place_mount(const Detached& mount) {

@@ -15,6 +15,7 @@
 #include "sandbox/host_stack.h"
 #include "sandbox/host_trust.h"
 #include "sandbox/requests.h"
+#include "sandbox/step_mounts.h"
 
 namespace slipway::sandbox {
 namespace {
@@ -200,22 +201,26 @@ void StepRoot::bind_text(const std::string& name, const std::string& text, const
   bind_readonly(path, dest);
 }
 
-void StepRoot::mount_network_files() {
-  // X8. Without a network nothing of the machine shows.
+std::string hosts_text(const ExecSpec& spec) {
   std::string hosts = fmt::format(
-      "127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", spec_.hostname);
-  for (const std::string& entry : spec_.extra_hosts) {
+      "127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", spec.hostname);
+  for (const std::string& entry : spec.extra_hosts) {
     const size_t colon = entry.find(':');
     if (colon == std::string::npos || entry.find('\n') != std::string::npos)
       fail(ExitCode::usage, "extra host \"{}\": expected NAME:IP", printable(entry));
     hosts += fmt::format("{}\t{}\n", entry.substr(colon + 1), entry.substr(0, colon));
   }
+  return hosts;
+}
+
+void StepRoot::mount_network_files() {
+  // X8. Without a network nothing of the machine shows.
   std::string resolv;
   if (spec_.network == graph::Network::host)
     resolv = state_.setup.resolv_conf_host;
   else if (spec_.network != graph::Network::none)
     resolv = state_.setup.resolv_conf;
-  bind_text("hosts", hosts, "/etc/hosts", 0644);
+  bind_text("hosts", hosts_text(spec_), "/etc/hosts", 0644);
   bind_text("resolv.conf", resolv, "/etc/resolv.conf", 0644);
 }
 
@@ -270,18 +275,14 @@ std::string StepRoot::read_in_root(const std::string& path, size_t size_max) con
 }
 
 void StepRoot::enter_cwd() {
-  cwd_ = spec_.cwd;
-  if (!starts_with(cwd_, "/"))
-    fail(ExitCode::app_files, "working directory {}: not an absolute path", printable(cwd_));
+  cwd_ = clean_cwd(spec_.cwd);
   // These are the runtime's own; nothing of the root lies there.
   if (is_below(cwd_, "/dev") || is_below(cwd_, "/sys")) return;
   const graph::Owner owner =
       state_.setup.single_id ? graph::Owner{} : graph::Owner{user_.uid, user_.gid};
   const Fd target = points_->prepare(cwd_, true, 0755, owner, true);
   const std::string resolved = path_of(target.get());
-  cwd_ = resolved.size() > path_.size() ? resolved.substr(path_.size()) : std::string("/");
-  if (is_below(cwd_, "/proc"))
-    fail(ExitCode::app_files, "working directory {}: lies in /proc", printable(spec_.cwd));
+  cwd_ = clean_cwd(resolved.size() > path_.size() ? resolved.substr(path_.size()) : "/");
 }
 
 }  // namespace slipway::sandbox

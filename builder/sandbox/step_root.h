@@ -67,7 +67,6 @@ class StepRoot {
   Fd agent_mount(const StepMount& mount, size_t index);
   Fd layers_source(const StepMount& mount);
   Fd cache_source(const StepMount& mount);
-  void make_cache(int caches, const StepMount& mount);
   void place_mount(const Detached& mount);
   graph::Owner step_owner(graph::Owner owner) const;
   std::string stub_layer() const;

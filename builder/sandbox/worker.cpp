@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "sandbox/chroot_worker.h"
 #include "sandbox/host_trust.h"
 #include "sandbox/ids.h"
 #include "sandbox/limits.h"
@@ -148,6 +149,8 @@ class OciWorker : public Worker {
     runtime_ = find_runtime(options.runtime, &store_);
     ids_ = plan_ids(store_.id_base());
     network_helper_ = find_network_helper();
+    const bool as_root = ids_.kind == IdPlan::Kind::root_range;
+    if (as_root) check_owners(store_, Owners::mapped);
     prepare_directories(store_, ids_);
     Setup setup;
     setup.isolation = options.isolation;
@@ -174,6 +177,7 @@ class OciWorker : public Worker {
     send_message(control_.get(), message(setup));
     std::string text;
     (void)read_reply(control_.get(), text);
+    if (as_root) claim_owners(store_, Owners::mapped);
   }
   ~OciWorker() override {
     // The worker ends by itself when the socket closes; what hangs is killed with it.
@@ -381,8 +385,7 @@ std::unique_ptr<Worker> Worker::start(const WorkerOptions& options) {
     case Isolation::none:
       return start_plain_worker(options);
     case Isolation::chroot:
-      throw Error(ExitCode::machine, "isolation \"chroot\" is not available in this version")
-          .set_hint("use --isolation=oci, or --isolation=none on a machine you can spare");
+      return start_chroot_worker(options);
   }
   throw std::logic_error("unknown isolation");
 }

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "sandbox/chroot_step.h"
 #include "sandbox/mounts.h"
 #include "sandbox/network.h"
 #include "sandbox/requests.h"
@@ -71,7 +72,7 @@ void enter_private_root() {
     Error error(ExitCode::machine, fmt::format("mount /proc: {}", strerror(saved)));
     throw error.set_hint(
         "parts of /proc are covered here, as in most containers: run the container with "
-        "--security-opt systempaths=unconfined, or use --isolation=none");
+        "--security-opt systempaths=unconfined, or use --isolation=chroot as root, or none");
   }
 }
 
@@ -226,7 +227,8 @@ void serve(const WorkerState& state, int control) {
 
 }  // namespace
 
-int worker_main(int, char**) {
+int worker_main(int argc, char** argv) {
+  if (argc == 4 && std::string_view(argv[2]) == "chroot") return chroot_main(std::atoi(argv[3]));
   struct stat info {};
   if (getpid() != 1 || fstat(control_fd, &info) != 0 || !S_ISSOCK(info.st_mode)) {
     std::fputs("slipway: __worker is started by slipway itself\n", stderr);

@@ -337,7 +337,7 @@ test_a_dockerfile_from_stdin_and_from_elsewhere() {
   mkdir docker
   printf 'FROM base:1\nCOPY file /\n' >docker/Other.Dockerfile
   expect_exit 0 docker_build -f docker/Other.Dockerfile --oci one
-  printf 'FROM base:1\nCOPY file /\n' | slipway build . -f - --network none -t x --oci two >/dev/null 2>"$test_state/err2" ||
+  printf 'FROM base:1\nCOPY file /\n' | slipway build . -f - --network none -t x "${isolation[@]}" --oci two >/dev/null 2>"$test_state/err2" ||
     fail "$(cat "$test_state/err2")"
   unpack two
   equal "$(<"$root/file")" x
@@ -416,6 +416,85 @@ test_names_become_index_entries() {
   equal "$(jq -r '[.manifests[].digest] | unique | length' out/index.json)" 1
   equal "$(jq -r '[.manifests[].annotations["org.opencontainers.image.ref.name"]] | sort | join(" ")' out/index.json)" "1 2"
   expect_exit 2 docker_build -t 'Bad Name'
+}
+
+test_host_ca_is_trusted_in_steps_and_in_no_layer() {
+  need_program openssl
+  busybox_base
+  new_dir app
+  openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out "$test_state/private.pem" -days 2 \
+    -subj "/CN=Private Test Root" 2>/dev/null
+  local mark config
+  # One line of the certificate: base64 of random bytes.
+  mark=$(sed -n 5p "$test_state/private.pem")
+  mark=${mark:0:60}
+  printf 'key.pem\n' >.dockerignore
+  cat >Dockerfile <<'EOF'
+FROM base:1
+ARG MARK
+RUN test -z "$SSL_CERT_FILE" || { grep -qF "$MARK" "$SSL_CERT_FILE" && test "$PIP_CERT" = "$SSL_CERT_FILE"; }
+RUN echo "${SSL_CERT_FILE:-unset}" >&2; ls -R / >/dev/null 2>&1; echo done >/done
+ENV SSL_CERT_FILE=/own.pem
+RUN echo "own $SSL_CERT_FILE, ${NODE_EXTRA_CA_CERTS:-unset}" >&2
+RUN --network=none echo "offline ${NODE_EXTRA_CA_CERTS:-unset}" >&2
+EOF
+  export SSL_CERT_FILE=$test_state/private.pem SOURCE_DATE_EPOCH=1700000000
+  local build=(slipway build . --network host --allow network.host --progress plain -t x
+    --build-arg "MARK=${mark:0:20}" "${isolation[@]}")
+  expect_exit 0 "${build[@]}" --host-ca --oci with --iidfile with.id
+  contains "$err" $'\n/dev/host-ca.crt'
+  contains "$err" "own /own.pem, /dev/host-ca.crt"
+  contains "$err" "offline unset"
+  unpack with
+  [[ -z $(find "$root" -name 'host-ca*') ]] || fail "the mount left a trace"
+  equal "$(cat "$root/done")" "done"
+  [[ ! -e $root/etc/ssl && ! -e $root/dev ]] || fail "the mount left a trace"
+  if grep -rqaF "$mark" "$root" with; then fail "the certificate is in the image"; fi
+  config=$(config_of with '.config.Env[]')
+  [[ $config != *NODE_EXTRA_CA_CERTS* ]] || fail "the config has it: $config"
+  lacks <(config_of with .) host-ca
+  # It is no part of a key, and an image made without it is the same.
+  expect_exit 0 "${build[@]}" --iidfile again.id
+  contains "$err" "cached"
+  lacks "$err" "own /own.pem, /dev"
+  cmp with.id again.id
+  expect_exit 0 "${build[@]}" --no-cache --iidfile without.id
+  contains "$err" "own /own.pem, unset"
+  cmp with.id without.id
+}
+
+test_debug_opens_a_shell_where_a_run_failed() {
+  busybox_base
+  new_dir app
+  cat >Dockerfile <<'EOF'
+FROM base:1
+RUN echo below >/below
+USER app
+WORKDIR /tmp/deep
+ENV NAME=value
+RUN --mount=type=cache,target=/cache,uid=1000 echo half >half && echo kept >/cache/kept && exit 7
+EOF
+  local status=0
+  printf 'pwd\nid -un\ncat half /below /cache/kept\necho "name $NAME"\nexit\n' |
+    docker_build --debug --oci out >"$test_state/o" 2>"$test_state/e" || status=$?
+  equal "$status" 1
+  contains "$test_state/e" "This is the failed step."
+  # Each answer follows a prompt.
+  contains "$test_state/e" $'$ /tmp/deep\n'
+  contains "$test_state/e" $'$ app\n'
+  contains "$test_state/e" $'$ half\nbelow\nkept\n'
+  contains "$test_state/e" $'$ name value\n'
+  contains "$test_state/e" "error: Dockerfile:6:"
+  [[ ! -e out ]] || fail "a failed build left an output"
+  # Nothing the shell did is kept.
+  printf 'rm -f /tmp/deep/half\nexit\n' | docker_build --debug >"$test_state/o" 2>"$test_state/e" || true
+  contains "$test_state/e" "This is the failed step."
+  # There is not always a shell.
+  cp "$(command -v busybox)" box
+  printf 'FROM scratch\nCOPY box /box\nRUN ["/box", "false"]\n' >Dockerfile
+  expect_exit 1 docker_build --debug
+  contains "$err" "has no /bin/sh"
+  contains "$err" "error: Dockerfile:3:"
 }
 
 run_tests "$@"

@@ -3,6 +3,10 @@
 # test_state is lib.sh's.
 # shellcheck disable=SC2154
 
+# The rung that the whole script runs on (pod.sh runs it on another).
+isolation=()
+if [[ -n ${SLIPWAY_TEST_ISOLATION:-} ]]; then isolation=(--isolation "$SLIPWAY_TEST_ISOLATION"); fi
+
 # The store's image base:1: busybox and its links, made by Slipway itself FROM scratch.
 busybox_base() {
   local busybox
@@ -19,11 +23,11 @@ RUN echo root:x:0:0:root:/root:/bin/sh >/etc/passwd && echo app:x:1000:1000::/ap
   && echo root:x:0: >/etc/group && echo app:x:1000: >>/etc/group && chmod 1777 /tmp
 CMD ["sh"]
 EOF
-  expect_exit 0 slipway build "$test_state/base" -t base:1 --network none
+  expect_exit 0 slipway build "$test_state/base" -t base:1 --network none "${isolation[@]}"
 }
 
 # docker_build ARGUMENT…: the Dockerfile in the current folder, without a network, as x:latest.
-docker_build() { slipway build . --network none --progress plain -t x "$@"; }
+docker_build() { slipway build . --network none --progress plain -t x "${isolation[@]}" "$@"; }
 
 # unpack LAYOUT [TAG]: the image's root filesystem; sets $root.
 unpack() {

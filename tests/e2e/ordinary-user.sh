@@ -169,7 +169,7 @@ test_isolation_none_needs_the_machines_root() {
   contains "$err" "--stack=host"
   expect_exit 2 slipway build app --isolation maybe
   contains "$err" "error: --isolation maybe: no such rung"
-  contains "$err" "hint: oci or none"
+  contains "$err" "hint: oci, chroot or none"
 }
 
 test_isolation_none_as_user() {

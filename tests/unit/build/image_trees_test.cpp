@@ -29,7 +29,8 @@ std::string full(const std::string& name) {
 struct ImageBox : Sandbox {
   TempDir files = TempDir::create("image-trees");
   image::Trees trees = build::image_trees(
-      *store, [this]() -> Worker& { return *worker; }, worker->single_id() ? "single" : "mapped");
+      *store, [this]() -> Worker& { return *worker; },
+      sandbox::plan_owners(sandbox::Isolation::oci, store->id_base()));
 
   explicit ImageBox(Isolation isolation = Isolation::oci) : Sandbox(isolation) {}
   ~ImageBox() {

@@ -1,80 +1,15 @@
-#include "engine/engine.h"
-
 #include <thread>
 
 #include "base/text.h"
-#include "engine/fake_worker.h"
+#include "engine/rig.h"
 
 using namespace slipway;
 using namespace slipway::engine;
+using slipway::tests::done;
 using slipway::tests::FakeWorker;
+using slipway::tests::Rig;
 
 namespace {
-
-sandbox::ExecResult done(int code = 0) {
-  return {{code, 0}, false, false};
-}
-
-// A store and a source folder of the test's own; a new engine per build, as the program has.
-struct Rig {
-  TempDir dir = TempDir::create("engine-test");
-  std::unique_ptr<cache::Store> store = cache::Store::open(dir.path() / "store");
-  report::Stream stream;
-  Cancel cancel;
-  std::vector<report::StepFinished> finished;
-  std::map<std::string, std::string> config;
-  FakeWorker::Command command = [](const auto&, const auto&, const auto&) { return done(); };
-  int commands_run = 0;
-
-  struct Recorder : report::View {
-    explicit Recorder(std::vector<report::StepFinished>& all) : list(all) {}
-    void on_event(const report::Event& event) override {
-      if (const auto* step = std::get_if<report::StepFinished>(&event)) list.push_back(*step);
-    }
-    std::vector<report::StepFinished>& list;
-  };
-
-  Rig() {
-    make_directories(source());
-    stream.add_view(std::make_shared<Recorder>(finished));
-  }
-  fs::path source() const { return dir.path() / "source"; }
-  void write(const std::string& name, const std::string& text) const {
-    make_directories((source() / name).parent_path());
-    write_file_atomic(source() / name, text);
-  }
-
-  // Runs `build` with an engine whose worker counts its commands.
-  template <typename Build>
-  auto build(Build call, bool no_cache = false) {
-    finished.clear();
-    FakeWorker* worker = nullptr;
-    Options options;
-    options.store = store.get();
-    options.stream = &stream;
-    options.cancel = &cancel;
-    options.app_id = "app";
-    options.no_cache = no_cache;
-    options.config = config;
-    options.locals["source"] = {
-        source().string(), [](const std::string&, bool) { return false; }, {}};
-    options.resolve_image = [](Engine&, const graph::ImageOp& image) {
-      return ResolvedImage{image.reference, {}, true};
-    };
-    options.start_worker = [&](const sandbox::WorkerOptions&) {
-      auto made = std::make_unique<FakeWorker>(*store, command);
-      worker = made.get();
-      return made;
-    };
-    Engine engine(std::move(options));
-    struct Count {
-      int& total;
-      FakeWorker*& worker;
-      ~Count() { total = worker != nullptr ? worker->commands_run.load() : 0; }
-    } const count{commands_run, worker};
-    return call(engine);
-  }
-};
 
 graph::NodeRef source_node() {
   graph::LocalOp op;
@@ -113,12 +48,6 @@ struct Pipe1 {
   }
 };
 
-std::string why(const Rig& rig, const std::string& title) {
-  for (const auto& step : rig.finished)
-    if (step.title == title) return step.missed_because;
-  return "(did not run)";
-}
-
 }  // namespace
 
 TEST_CASE("an unchanged pipeline is answered from the store and starts no worker") {
@@ -154,21 +83,21 @@ TEST_CASE("--explain names the first input that differs") {
     rig.build([&](Engine& engine) { return engine.solve(pipe.seal); });
   };
   build(Pipe1("compile", {"KEY"}));
-  CHECK(why(rig, "compile x") == "never built before");
+  CHECK(rig.why("compile x") == "never built before");
   rig.write("lib/a.ex", "two");
   build(Pipe1("compile", {"KEY"}));
-  CHECK(why(rig, "compile x") == "file lib/a.ex changed");
+  CHECK(rig.why("compile x") == "file lib/a.ex changed");
   rig.write("lib/b.ex", "new");
   build(Pipe1("compile", {"KEY"}));
-  CHECK(why(rig, "compile x") == "file lib/b.ex added");
+  CHECK(rig.why("compile x") == "file lib/b.ex added");
   fs::remove(rig.source() / "lib/b.ex");
   build(Pipe1("compile", {"KEY"}));
-  CHECK(why(rig, "compile x") == "file lib/b.ex removed");
+  CHECK(rig.why("compile x") == "file lib/b.ex removed");
   rig.config["KEY"] = "new";
   build(Pipe1("compile", {"KEY"}));
-  CHECK(why(rig, "compile x") == "config var KEY changed");
+  CHECK(rig.why("compile x") == "config var KEY changed");
   build(Pipe1("compile-2", {"KEY"}));
-  CHECK(why(rig, "compile x") == "command changed from '7:compile' to '9:compile-2'");
+  CHECK(rig.why("compile x") == "command changed from '7:compile' to '9:compile-2'");
 }
 
 TEST_CASE("times and the cache's content are no inputs; a file's mode is") {

@@ -88,7 +88,20 @@ TEST_CASE("protection: a working directory in /proc is refused, links cannot lea
   for (const int number : {3, 7, 42, 99}) {
     spec.cwd = fmt::format("/proc/self/fd/{}", number);
     CHECK(failure_of([&] { (void)box.shell("pwd", spec); }) == ExitCode::app_files);
+    for (const char* way : {"/dev/../proc/self/fd/{}", "/dev/fd/{}", "/sys/../dev/./fd/{}"}) {
+      spec.cwd = fmt::format(fmt::runtime(way), number);
+      CHECK(failure_of([&] { (void)box.shell("pwd", spec); }) == ExitCode::app_files);
+    }
   }
+  for (const char* own : {"/dev", "/dev/shm", "/sys/kernel"}) {
+    spec.cwd = own;
+    CHECK(box.shell("pwd", spec).out == std::string(own) + "\n");
+  }
+  copy = box.worker->copy_in(layer);
+  copy->symlink("device", "/dev/fd/7", {}, 0);
+  copy->finish();
+  spec.cwd = "/device";
+  CHECK(failure_of([&] { (void)box.shell("pwd", spec); }) == ExitCode::app_files);
   spec.cwd = "/way";
   CHECK(failure_of([&] { (void)box.shell("pwd", spec); }) == ExitCode::app_files);
   spec.cwd = "/up/etc";

@@ -332,3 +332,55 @@ TEST_CASE("step: the command is the first process, and its daemons do not outliv
   CHECK(step.run("echo $$; sleep 100 & exit 0") == "1\n");
   CHECK(step.last.status.code == 0);
 }
+
+TEST_CASE("protection: a mount source that is a link to / is the source's own root (3)") {
+  Sandbox box;
+  Step step(box);
+  const SnapshotId tree = step.files({{"out", "->/"}, {"up", "->../../../.."}, {"own", "mine"}});
+  StepMount& mount = step.mount(StepMount::Kind::layers, "/in");
+  mount.layers = {tree};
+  mount.readonly = true;
+  for (const char* source : {"out", "up", "up/../out", "../..", "/"}) {
+    step.spec.mounts.back().source = source;
+    INFO(source);
+    CHECK(step.run("ls /in") == "out\nown\nup\n");
+  }
+}
+
+TEST_CASE("protection: a step that exchanges a cache's folder for a link leads no mount out (2)") {
+  if (find_program("python3").empty()) return;
+  Sandbox box;
+  Step racer(box), victim(box);
+  StepMount& whole = racer.mount(StepMount::Kind::cache, "/cache");
+  whole.name = "raced";
+  StepMount& part = victim.mount(StepMount::Kind::cache, "/part");
+  part.name = "raced";
+  part.source = "sub";
+  (void)racer.run("mkdir /cache/sub && echo inside > /cache/sub/mark && ln -s /etc /cache/other");
+  std::string rounds;
+  std::jthread racing([&] {
+    rounds = racer.run(
+        "python3 -c \"\nimport ctypes,os,time\n"
+        "c=ctypes.CDLL(None,use_errno=True)\nn=0\nend=time.time()+20\n"
+        "while n<1000000 and time.time()<end and not os.path.exists('/cache/stop'):\n"
+        "  c.syscall(316,-100,b'/cache/sub',-100,b'/cache/other',2)\n  n+=1\nprint(n)\"");
+  });
+  int inside = 0, refused = 0;
+  for (int i = 0; i < 100; ++i) {
+    victim.fresh_upper();
+    try {
+      const std::string seen = victim.run("ls /part; echo stolen > /part/mark");
+      if (seen.find("mark") != std::string::npos) ++inside;
+      CHECK(seen.find("passwd") == std::string::npos);
+      CHECK(seen.find("hosts") == std::string::npos);
+    } catch (const Error& error) {
+      ++refused;
+      CHECK(error.code() == ExitCode::app_files);
+    }
+  }
+  (void)racer.box.shell("touch /cache/stop", racer.spec);
+  racing.join();
+  CHECK(inside + refused == 100);
+  CHECK(std::stol(rounds) >= 100'000);
+  CHECK_FALSE(fs::exists("/etc/mark"));
+}

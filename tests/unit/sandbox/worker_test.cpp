@@ -1,5 +1,7 @@
 #include "sandbox/worker.h"
 
+#include <unistd.h>
+
 #include <thread>
 
 #include "base/error.h"
@@ -257,8 +259,10 @@ TEST_CASE("worker: errors of the worker's come over as they are") {
   }
 }
 
-TEST_CASE("worker: an unsupported rung is an error, never a step down") {
+TEST_CASE("worker: a rung that does not work here is an error, never a step down") {
+  // Root's layers of rung oci belong to other ids; an ordinary user may not change the root.
   Sandbox box;
+  (void)box.layer();
   WorkerOptions options;
   options.store = box.store.get();
   options.isolation = Isolation::chroot;
@@ -267,6 +271,9 @@ TEST_CASE("worker: an unsupported rung is an error, never a step down") {
     FAIL("must throw");
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::machine);
-    CHECK_THAT(error.hint(), Contains("--isolation="));
+    if (geteuid() == 0)
+      CHECK_THAT(error.hint(), Contains("SLIPWAY_HOME"));
+    else
+      CHECK_THAT(error.what(), Contains("it needs root"));
   }
 }
