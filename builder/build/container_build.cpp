@@ -9,6 +9,7 @@
 #include "build/container_units.h"
 #include "build/image_outputs.h"
 #include "build/image_trees.h"
+#include "build/remote_cache.h"
 #include "image/layers.h"
 #include "sandbox/ids.h"
 
@@ -44,12 +45,14 @@ class ContainerBuild {
         record_(record),
         project_(std::move(project)),
         stacks_(session.store, session.stream, session.cancel),
-        bases_(session, make_fetcher(session), stacks_, request.container.pull) {}
+        bases_(session, make_fetcher(session), stacks_, request.container.pull),
+        caches_(session, make_fetcher(session), request.cache_from) {}
 
   BuildOutcome run(const StrategyChoice& choice) {
     out().emit(report::BuildStarted{record_.id(), project_.app, strategy_name(choice.strategy),
                                     choice.reason, container_stack});
     for (const std::string& note : choice.notes) out().warning(note);
+    bases_.serve(stacks_);
     plan_ = plan_containers(project_, request_, choice.strategy);
     for (const std::string& warning : plan_.warnings) out().warning(warning);
     hide_secrets();
@@ -79,6 +82,7 @@ class ContainerBuild {
   image::Image make_image(const Target& target);
   std::vector<BuiltImage> make_images(const std::vector<Target>& targets);
   std::string created(const cache::Result& result) const;
+  void write_caches(const std::vector<Target>& targets);
   void drop_leftovers() noexcept {
     try {
       if (engine_->worker_started()) engine_->sweep();
@@ -94,6 +98,7 @@ class ContainerBuild {
   ContainerPlan plan_;
   stack::Stacks stacks_;
   Bases bases_;
+  RemoteCaches caches_;
   std::unique_ptr<engine::Engine> engine_;
 };
 
@@ -127,6 +132,7 @@ void ContainerBuild::start_engine() {
   options.allow_host_network = request_.container.allow_host_network;
   for (const ContainerUnit& unit : plan_.units)
     for (const auto& [name, shown] : unit.hidden_args) options.hidden_variables.insert(name);
+  options.remote = caches_.results();
   options.resolve_image = [this](engine::Engine& engine, const graph::ImageOp& image) {
     return bases_.resolve(engine, image);
   };
@@ -297,6 +303,16 @@ std::vector<BuiltImage> ContainerBuild::make_images(const std::vector<Target>& t
   return images;
 }
 
+void ContainerBuild::write_caches(const std::vector<Target>& targets) {
+  RemoteCaches::Built built;
+  for (const Target& target : targets) {
+    if (target.compiled.root) built.roots.push_back(target.compiled.root);
+    built.layers.insert(built.layers.end(), target.compiled.layers.begin(),
+                        target.compiled.layers.end());
+  }
+  caches_.write(*engine_, request_.cache_to, built);
+}
+
 BuildOutcome ContainerBuild::build() {
   const auto started = steady_clock::now();
   std::vector<oci::Platform> platforms = request_.container.platforms;
@@ -319,6 +335,7 @@ BuildOutcome ContainerBuild::build() {
   const WrittenImages written =
       write_images(session_, *engine_, request_, project_, plan_.heroku_yml, images);
   outcome.image_ids = written.ids;
+  write_caches(targets);
 
   project_.state.last = {{"build", record_.id()}, {"images", written.about}};
   project_.state.save(session_.store);

@@ -15,6 +15,7 @@
 #include "base/cancel.h"
 #include "build/strategy.h"
 #include "cache/store.h"
+#include "fetch/registry.h"
 #include "graph/op.h"
 #include "oci/platform.h"
 #include "report/event.h"
@@ -30,6 +31,7 @@ struct Session {
   cache::Store& store;
   report::Stream& stream;
   Cancel& cancel;
+  fetch::RegistrySettings registries = {};
 };
 
 /// The stack setting that means images instead of slugs.
@@ -39,6 +41,21 @@ inline constexpr const char* container_stack = "container";
 struct SecretSource {
   std::string id;
   std::string value;
+};
+
+/// --cache-from, --cache-to: a cache of results elsewhere.
+struct CachePlace {
+  enum class Kind : uint8_t { registry, local } kind = Kind::registry;
+  std::string where;           ///< reference, or an absolute folder
+  std::string tag = "latest";  ///< of a folder's caches
+  std::string digest;          ///< of one of them, instead of its tag; reading only
+  std::string scope;           ///< must be the same for who writes and who reads
+  /// Writing: the layers of all steps (mode=max), not of the image's own alone.
+  bool max = false;
+  bool ignore_error = false;  ///< writing: a failure is a warning
+  archive::Codec codec = archive::Codec::gzip;
+  /// For people, and the mark of what came from it.
+  std::string name() const;
 };
 
 /// What only Dockerfile and heroku.yml builds take.
@@ -95,6 +112,7 @@ struct BuildRequest {
   std::optional<int64_t> source_date_epoch;
   int jobs = 0;
   Strategy strategy = Strategy::automatic;
+  std::vector<CachePlace> cache_from, cache_to;
   ContainerOptions container;
   ImageOutputs images;
 };

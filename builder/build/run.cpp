@@ -9,6 +9,8 @@
 #include "base/digest.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "build/bases.h"
+#include "build/project.h"
 #include "engine/engine.h"
 #include "sandbox/ids.h"
 #include "source/procfile.h"
@@ -216,6 +218,8 @@ std::string start_script(const std::vector<std::string>& profile_scripts, bool h
 int run_app(const Session& session, const RunRequest& request) {
   cache::Store& store = session.store;
   stack::Stacks stacks(store, session.stream, session.cancel);
+  Bases bases(session, make_fetcher(session), stacks, false);
+  bases.serve(stacks);
   engine::Options options;
   options.store = &store;
   options.stream = &session.stream;

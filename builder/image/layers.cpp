@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "image/blob_hasher.h"
 #include "image/hash_states.h"
+#include "image/import_layers.h"
 
 namespace slipway::image {
 namespace {
@@ -98,6 +99,13 @@ class Writer {
   }
 
   std::optional<Layer> find_by_snapshots(const LayerInput& input) {
+    // What came as a layer goes as it came.
+    if (input.own == 1 && !input.clamp_time)
+      if (auto layer = imported_layer(store_, lease_, input.stack.front());
+          layer && codec_of(layer->blob.media_type) == input.codec) {
+        layer->blob.media_type = layer_media_type(input.codec, false);
+        return layer;
+      }
     const auto result = store_.find_result(snapshots_key(input), lease_);
     if (!result) return std::nullopt;
     return find_layer(Digest::from_hex(result->extra.value("artifact", std::string())),
