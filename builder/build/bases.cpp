@@ -44,7 +44,7 @@ Bases::~Bases() = default;
 
 void Bases::serve(stack::Stacks& stacks) {
   stacks.set_find_image([this](engine::Engine& engine, const std::string& reference) {
-    return resolve(engine, {reference, {}});
+    return resolve(engine, {reference, oci::native_platform().to_string()});
   });
 }
 

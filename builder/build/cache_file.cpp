@@ -77,14 +77,18 @@ std::optional<cache::SnapshotId> snapshot_of_mount(const Session& session, Work&
   const auto lock = session.store.try_lock("cache-" + name);
   if (!lock) return std::nullopt;
   const cache::SnapshotId written = session.store.allocate_snapshot(work.lease());
+  work.engine().worker().create(written, {{mount_folder, 0755, {}}});
   sandbox::ExecSpec spec;
-  spec.root.upper = written;
-  sandbox::StepMount mount;
-  mount.kind = sandbox::StepMount::Kind::cache;
-  mount.name = name;
-  mount.dest = "/mnt/cache";
-  spec.mounts.push_back(mount);
-  work.copy(std::move(spec), "/mnt/cache", std::string("/") + mount_folder);
+  spec.workspace = sandbox::Workspace{written, {}};
+  sandbox::StepMount from, to;
+  from.kind = sandbox::StepMount::Kind::cache;
+  from.name = name;
+  from.dest = "/mnt/cache";
+  to.kind = sandbox::StepMount::Kind::workspace;
+  to.source = mount_folder;
+  to.dest = "/mnt/to";
+  spec.mounts = {from, to};
+  work.copy(std::move(spec), from.dest, to.dest);
   cache::Snapshot kept;
   kept.id = session.store.allocate_snapshot(work.lease());
   kept.kind = "cache mount";
@@ -123,10 +127,11 @@ void add_results(const Session& session, Work& work, std::vector<image::CacheIte
     const Json& extra = result.extra;
     // Only what the engine made; sources are found again by whoever has them.
     if (!extra.contains("key") || extra.contains("origin") || extra.contains("identity")) continue;
-    const auto pipeline = pipeline_facts(session.store, result.keys, extra, result.content);
-    if ((extra.contains("path") || result.content) && !pipeline) continue;
     if (result.keys.empty()) continue;
-    if (!session.store.find_result(result.keys.front(), work.lease())) continue;
+    const auto known = session.store.find_result(result.keys.front(), work.lease());
+    if (!known) continue;
+    const auto pipeline = pipeline_facts(session.store, work.engine(), result.keys, *known);
+    if ((extra.contains("path") || result.content) && !pipeline) continue;
     image::CacheItem item;
     item.first = Digest::from_hex(extra.at("key").get<std::string>());
     item.created = extra.value("created", int64_t{0});
@@ -257,6 +262,7 @@ CacheFileCounts export_cache(const Session& session, const fs::path& file,
 }
 
 CacheFileCounts import_cache(const Session& session, const fs::path& file) {
+  if (!fs::exists(file)) fail(ExitCode::usage, "there is no file {}", printable(file.string()));
   try {
     image::CacheArchive archive(file, session.cancel);
     Work work(session);

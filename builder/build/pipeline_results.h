@@ -13,8 +13,10 @@ namespace slipway::build {
 inline constexpr const char* pipeline_area = "pipeline";
 
 /// What a cache says of a sealed result: {"pipeline", "path", "content"}; empty when it is none.
-std::optional<Json> pipeline_facts(const cache::Store& store, const std::vector<Digest>& keys,
-                                   const Json& extra, const Digest& content);
+/// The content is that of its files on disk: listings taken while it was made know owners
+/// otherwise.
+std::optional<Json> pipeline_facts(cache::Store& store, engine::Engine& engine,
+                                   const std::vector<Digest>& keys, const cache::Result& result);
 
 /// The other way: takes the listing of the files anew and keeps AppBuild's facts under the key.
 /// Throws Error(outside) when the files are not those that the facts speak of.

@@ -240,8 +240,7 @@ void RemoteCaches::write_one(engine::Engine& engine, const CachePlace& place, co
     item.key = item.first = solved->key;
     item.created = solved->result.extra.value("created", int64_t{0});
     item.top = solved->result.snapshot;
-    const auto facts =
-        pipeline_facts(session_.store, {solved->key}, solved->result.extra, solved->result.content);
+    const auto facts = pipeline_facts(session_.store, engine, {solved->key}, solved->result);
     if (!facts) continue;
     item.facts = *facts;
     items.push_back(std::move(item));

@@ -181,7 +181,7 @@ test_a_tampered_cache_is_not_used() {
   base_layout
   two_stages
   expect_exit 0 app_build --cache-to "type=local,dest=$test_state/cache,mode=max"
-  local blob copy
+  local blob copy layers found=0
   for blob in "$test_state"/cache/blobs/sha256/*; do
     copy=$test_state/copy
     rm -rf "$copy"
@@ -189,21 +189,23 @@ test_a_tampered_cache_is_not_used() {
     printf 'X' | dd of="$copy/blobs/sha256/${blob##*/}" bs=1 seek=30 conv=notrunc 2>/dev/null
     other_machine
     expect_exit 0 app_build --oci out --cache-from "type=local,src=$copy"
-    contains "$err" "the cache folder $copy:latest is not used: "
+    # Layers that this build needs none of are not even read.
+    if grep -q "the cache folder $copy:latest is not used: " "$err"; then found=$((found + 1)); else ran_nothing; fi
     unpack out
     equal "$(cat "$root/srv/out" "$root/first" "$root/last")" $'built of one\nfirst\nlast'
     rm -r out
     expect_exit 0 slipway cache verify
   done
-  # Cut short, and gone.
+  ((found >= 6)) || fail "only $found were found out"
+  # Layers cut short, and gone.
   rm -rf "$copy"
   cp -r "$test_state/cache" "$copy"
-  blob=$(find "$copy/blobs" -type f -size +100k | head -n 1)
-  truncate -s -10 "$blob"
+  layers=$(grep -L -a '^{' "$copy"/blobs/sha256/*)
+  for blob in $layers; do truncate -s -10 "$blob"; done
   other_machine
   expect_exit 0 app_build --cache-from "type=local,src=$copy"
   contains "$err" "is not used: "
-  rm "$blob"
+  for blob in $layers; do rm "$blob"; done
   other_machine
   expect_exit 0 app_build --cache-from "type=local,src=$copy"
   contains "$err" "is missing"
@@ -258,13 +260,13 @@ tiny_build() { slipway build . -b ./pack --stack host --app tiny --network none 
 
 test_a_pipelines_result() {
   tiny_app
-  expect_exit 0 tiny_build --slug here.slug --cache-to "type=local,dest=$test_state/cache"
+  expect_exit 0 tiny_build --slug "$test_state/here.slug" --cache-to "type=local,dest=$test_state/cache"
   contains "$err" "run 1"
   other_machine
-  expect_exit 0 tiny_build --slug there.slug --cache-from "type=local,src=$test_state/cache"
+  expect_exit 0 tiny_build --slug "$test_state/there.slug" --cache-from "type=local,src=$test_state/cache"
   contains "$err" "Nothing changed since the last build: using its result"
   lacks "$err" "run 1"
-  cmp here.slug there.slug
+  cmp "$test_state/here.slug" "$test_state/there.slug"
   # Used here by those only that name the cache.
   expect_exit 0 tiny_build
   contains "$err" "run 1"
@@ -279,7 +281,7 @@ test_a_pipelines_result() {
 
 test_a_file_takes_all_to_another_machine() {
   tiny_app
-  expect_exit 0 tiny_build --slug here.slug
+  expect_exit 0 tiny_build --slug "$test_state/here.slug"
   two_stages_with_mount() {
     base_layout
     new_dir image
@@ -303,9 +305,9 @@ test_a_file_takes_all_to_another_machine() {
   unpack out
   equal "$(wc -l <"$root/out")" 2
   cd "$test_state/work/app"
-  expect_exit 0 tiny_build --slug there.slug
+  expect_exit 0 tiny_build --slug "$test_state/there.slug"
   contains "$err" "Nothing changed since the last build: using its result"
-  cmp here.slug there.slug
+  cmp "$test_state/here.slug" "$test_state/there.slug"
   echo more >main
   expect_exit 0 tiny_build
   contains "$err" "run 2"
@@ -366,7 +368,8 @@ END
   done
   echo nothing >bad.tar
   expect_exit 5 slipway cache import bad.tar
-  expect_exit 5 slipway cache import nothing.tar
+  expect_exit 2 slipway cache import nothing.tar
+  contains "$err" "there is no file nothing.tar"
   # Nothing of it is here.
   expect_exit 0 slipway cache du
   equal "$(<"$out")" "$before"
