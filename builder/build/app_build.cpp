@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "build/image_outputs.h"
 #include "build/pipeline_facts.h"
+#include "build/pipeline_results.h"
 #include "build/plan.h"
 #include "build/record.h"
 #include "build/slug_image.h"
@@ -379,9 +380,18 @@ BuildOutcome AppBuild::build() {
   const auto find_known = [&]() -> std::optional<std::pair<cache::Result, PipelineFacts>> {
     const auto sealed = plan_.engine->lookup(pipeline.seal);
     if (!sealed) return std::nullopt;
-    const auto facts = session_.store.find_value("pipeline", facts_name);
+    const auto facts = session_.store.find_value(pipeline_area, facts_name);
     if (!facts) return std::nullopt;
-    return std::pair{sealed->result, PipelineFacts::from_json(*facts)};
+    // They may have come with a cache of somebody else's.
+    try {
+      PipelineFacts known = PipelineFacts::from_json(*facts);
+      const size_t units = plan_.spec.units.size();
+      if (known.detected.size() == units && known.resolved.size() == units)
+        return std::pair{sealed->result, std::move(known)};
+    } catch (const Json::exception&) {
+      out().warning("what is known of this pipeline is damaged: it runs again");
+    }
+    return std::nullopt;
   };
 
   BuildOutcome outcome;
@@ -402,7 +412,7 @@ BuildOutcome AppBuild::build() {
     }
   } else {
     PipelineFacts facts = run_pipeline(pipeline);
-    session_.store.put_value("pipeline", facts_name, facts.to_json());
+    session_.store.put_value(pipeline_area, facts_name, facts.to_json());
     known = std::pair{plan_.engine->solve(pipeline.seal).result, std::move(facts)};
   }
   lock.reset();
@@ -451,6 +461,10 @@ BuildOutcome AppBuild::build() {
   else if (request_.metadata_file)
     write_file_atomic(*request_.metadata_file, dump_json(metadata, 2) + "\n");
   outcome.image_ids = written.ids;
+
+  RemoteCaches::Built built;
+  built.pipelines = {pipeline.seal};
+  plan_.caches->write(*plan_.engine, request_.cache_to, built);
 
   if (plan_.selection.origin == source::Selection::Origin::detection)
     plan_.state.buildpacks = {plan_.spec.units[0].display};  // SRC-13: pinned

@@ -48,6 +48,12 @@ Bases::Bases(const Session& session, fetch::Fetcher fetcher, stack::Stacks& stac
     : session_(session), fetcher_(std::move(fetcher)), stacks_(stacks), pull_(pull) {}
 Bases::~Bases() = default;
 
+void Bases::serve(stack::Stacks& stacks) {
+  stacks.set_find_image([this](engine::Engine& engine, const std::string& reference) {
+    return resolve(engine, {reference, oci::native_platform().to_string()});
+  });
+}
+
 std::shared_ptr<Bases::Known> Bases::from_registry(const std::string& text,
                                                    const oci::Platform& platform) {
   const oci::Reference reference = oci::parse_reference(text);

@@ -22,6 +22,8 @@ class Bases {
  public:
   Bases(const Session& session, fetch::Fetcher fetcher, stack::Stacks& stacks, bool pull);
   ~Bases();
+  /// Lets stacks that are public images be found here. This object outlives their use.
+  void serve(stack::Stacks& stacks);
 
   /// Config and pinned reference; no layer of a registry is fetched. Throws Error(outside) when
   /// there is no such image, Error(app_files) for a malformed reference.

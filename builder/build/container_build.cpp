@@ -11,6 +11,7 @@
 #include "build/image_outputs.h"
 #include "build/image_trees.h"
 #include "build/plan.h"
+#include "build/remote_cache.h"
 #include "image/layers.h"
 #include "sandbox/host_trust.h"
 #include "sandbox/ids.h"
@@ -63,7 +64,8 @@ class ContainerBuild {
         record_(record),
         project_(std::move(project)),
         stacks_(session.store, session.stream, session.cancel),
-        bases_(session, make_fetcher(session), stacks_, request.container.pull) {}
+        bases_(session, make_fetcher(session), stacks_, request.container.pull),
+        caches_(session, make_fetcher(session), request.cache_from) {}
 
   BuildOutcome run(const StrategyChoice& choice) {
     out().emit(report::BuildStarted{record_->id(), project_.app, strategy_name(choice.strategy),
@@ -103,6 +105,7 @@ class ContainerBuild {
   image::Image make_image(const Target& target);
   std::vector<BuiltImage> make_images(const std::vector<Target>& targets);
   std::string created(const cache::Result& result) const;
+  void write_caches(const std::vector<Target>& targets);
   void drop_leftovers() noexcept {
     try {
       if (engine_->worker_started()) engine_->sweep();
@@ -118,6 +121,7 @@ class ContainerBuild {
   ContainerPlan plan_;
   stack::Stacks stacks_;
   Bases bases_;
+  RemoteCaches caches_;
   std::unique_ptr<engine::Engine> engine_;
 };
 
@@ -126,6 +130,7 @@ void ContainerBuild::prepare(const StrategyChoice& choice) {
   if (request_.isolation != sandbox::Isolation::oci)
     out().warning(fmt::format("isolation: {}, as asked for: steps are not kept from the machine",
                               sandbox::isolation_name(request_.isolation)));
+  bases_.serve(stacks_);
   plan_ = plan_containers(project_, request_, choice.strategy);
   for (const std::string& warning : plan_.warnings) out().warning(warning);
   hide_secrets();
@@ -168,6 +173,7 @@ void ContainerBuild::start_engine() {
             "install ca-certificates, or name a PEM file: SSL_CERT_FILE=FILE slipway build …");
   for (const ContainerUnit& unit : plan_.units)
     for (const auto& [name, shown] : unit.hidden_args) options.hidden_variables.insert(name);
+  options.remote = caches_.results();
   options.resolve_image = [this](engine::Engine& engine, const graph::ImageOp& image) {
     return bases_.resolve(engine, image);
   };
@@ -347,6 +353,16 @@ std::vector<BuiltImage> ContainerBuild::make_images(const std::vector<Target>& t
   return images;
 }
 
+void ContainerBuild::write_caches(const std::vector<Target>& targets) {
+  RemoteCaches::Built built;
+  for (const Target& target : targets) {
+    if (target.compiled.root) built.roots.push_back(target.compiled.root);
+    built.layers.insert(built.layers.end(), target.compiled.layers.begin(),
+                        target.compiled.layers.end());
+  }
+  caches_.write(*engine_, request_.cache_to, built);
+}
+
 std::vector<Target> ContainerBuild::compile_all() {
   std::vector<oci::Platform> platforms = request_.container.platforms;
   if (platforms.empty()) platforms.push_back(oci::native_platform());
@@ -377,11 +393,12 @@ BuildOutcome ContainerBuild::build() {
     if (plan_.heroku_yml) metadata["heroku.yml"] = heroku_about(*plan_.heroku_yml);
     written = write_images(session_, *engine_, request_, project_, metadata, images);
     outcome.image_ids = written.ids;
-  } else {
+  } else if (request_.cache_to.empty()) {
     out().warning(
         "no output was asked for: the result stays in the cache (name it with -t, write it with "
         "--oci, --docker-archive or --dir, or --push it)");
   }
+  write_caches(targets);
 
   project_.state.last = {{"build", record_->id()}, {"images", written.about}};
   project_.state.save(session_.store);

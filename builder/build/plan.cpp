@@ -23,7 +23,9 @@ std::string choose_stack(const Plan& plan, const BuildRequest& request) {
   // app.json's stack is Heroku's name; one we have is used, another says which STACK is meant.
   if (plan.app_json && plan.app_json->stack) {
     for (const stack::Info& info : plan.stacks->list())
-      if (info.name == *plan.app_json->stack) return info.name;
+      // A public image only when somebody asked for it once: it is large.
+      if (info.name == *plan.app_json->stack && (info.made || info.origin != "public image"))
+        return info.name;
   }
   return default_stack;
 }
@@ -46,6 +48,8 @@ Plan make_plan(const Session& session, const BuildRequest& request, Project proj
   }
 
   plan.stacks = std::make_unique<stack::Stacks>(session.store, session.stream, session.cancel);
+  plan.bases = std::make_unique<Bases>(session, fetcher, *plan.stacks, false);
+  plan.bases->serve(*plan.stacks);
   plan.stack = choose_stack(plan, request);
   std::string present = request.present;
   if (present.empty() && plan.app_json && plan.app_json->stack &&
@@ -72,6 +76,8 @@ Plan make_plan(const Session& session, const BuildRequest& request, Project proj
   options.no_cache = request.no_cache;
   options.allow_host_network = request.network == graph::Network::host;
   options.jobs = request.jobs;
+  plan.caches = std::make_unique<RemoteCaches>(session, fetcher, request.cache_from);
+  options.remote = plan.caches->results();
   stack::Stacks* stacks = plan.stacks.get();
   options.resolve_image = [stacks](engine::Engine& engine, const graph::ImageOp& image) {
     return stacks->resolve(engine, image);

@@ -5,8 +5,10 @@
 #include <atomic>
 #include <memory>
 
+#include "build/bases.h"
 #include "build/packs.h"
 #include "build/project.h"
+#include "build/remote_cache.h"
 #include "engine/engine.h"
 #include "source/slugignore.h"
 #include "stack/stacks.h"
@@ -22,6 +24,8 @@ struct Plan : Project {
   std::shared_ptr<std::atomic<int>> ignored_count = std::make_shared<std::atomic<int>>(0);
 
   std::unique_ptr<stack::Stacks> stacks;
+  std::unique_ptr<Bases> bases;  ///< of stacks that are public images
+  std::unique_ptr<RemoteCaches> caches;
   std::unique_ptr<engine::Engine> engine;
   buildpack::PipelineSpec spec;  ///< units and request id are filled by add_units()
 };

@@ -11,7 +11,9 @@ fetch::Fetcher make_fetcher(const Session& session) {
   fetch::Fetcher fetcher;
   fetcher.temp_dir = (session.store.root() / "tmp").string();
   fetcher.cancel = &session.cancel;
+  fetcher.registry = session.registries;
   report::Stream* stream = &session.stream;
+  fetcher.on_note = [stream](const std::string& text) { stream->warning(text); };
   fetcher.on_progress = [stream](const std::string& what, uint64_t done, uint64_t total) {
     stream->emit(report::Progress{0, what, done, total, total != 0 && done == total});
   };

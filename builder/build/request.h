@@ -15,6 +15,7 @@
 #include "base/cancel.h"
 #include "build/strategy.h"
 #include "cache/store.h"
+#include "fetch/registry.h"
 #include "graph/op.h"
 #include "oci/platform.h"
 #include "report/event.h"
@@ -30,6 +31,7 @@ struct Session {
   cache::Store& store;
   report::Stream& stream;
   Cancel& cancel;
+  fetch::RegistrySettings registries = {};
 };
 
 /// The stack setting that means images instead of slugs.
@@ -39,6 +41,21 @@ inline constexpr const char* container_stack = "container";
 struct SecretSource {
   std::string id;
   std::string value;
+};
+
+/// --cache-from, --cache-to: a cache of results elsewhere.
+struct CachePlace {
+  enum class Kind : uint8_t { registry, local } kind = Kind::registry;
+  std::string where;           ///< reference, or an absolute folder
+  std::string tag = "latest";  ///< of a folder's caches
+  std::string digest;          ///< of one of them, instead of its tag; reading only
+  std::string scope;           ///< must be the same for who writes and who reads
+  /// Writing: the layers of all steps (mode=max), not of the image's own alone.
+  bool max = false;
+  bool ignore_error = false;  ///< writing: a failure is a warning
+  archive::Codec codec = archive::Codec::gzip;
+  /// For people, and the mark of what came from it.
+  std::string name() const;
 };
 
 /// What only Dockerfile and heroku.yml builds take.
@@ -58,10 +75,10 @@ struct ContainerOptions {
   std::vector<std::pair<std::string, std::string>> extra_hosts;
   std::vector<graph::Ulimit> ulimits;
   uint64_t shm_size_bytes = 0;
-  bool pull = false;            ///< ask registries again for every base
+  bool pull = false;             ///< ask registries again for every base
   bool secrets_in_keys = false;  ///< a changed secret runs the steps again that get it
-  bool host_ca = false;         ///< RUN steps trust what this machine trusts
-  bool literal_config = false;  ///< "$NAME" in heroku.yml's build.config stays as it is
+  bool host_ca = false;          ///< RUN steps trust what this machine trusts
+  bool literal_config = false;   ///< "$NAME" in heroku.yml's build.config stays as it is
 };
 
 /// Where images go; several may be given. None: the image stays in the store.
@@ -103,6 +120,7 @@ struct BuildRequest {
   std::optional<int64_t> source_date_epoch;
   int jobs = 0;
   Strategy strategy = Strategy::automatic;
+  std::vector<CachePlace> cache_from, cache_to;
   ContainerOptions container;
   ImageOutputs images;
 };

@@ -9,7 +9,9 @@
 #include "base/digest.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "build/bases.h"
 #include "build/launcher.h"
+#include "build/project.h"
 #include "engine/engine.h"
 #include "sandbox/ids.h"
 #include "source/procfile.h"
@@ -192,6 +194,8 @@ std::string resolve_command(const Target& target, const RunRequest& request, std
 int run_app(const Session& session, const RunRequest& request) {
   cache::Store& store = session.store;
   stack::Stacks stacks(store, session.stream, session.cancel);
+  Bases bases(session, make_fetcher(session), stacks, false);
+  bases.serve(stacks);
   engine::Options options;
   options.store = &store;
   options.stream = &session.stream;

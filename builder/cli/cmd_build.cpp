@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "build/debug_shell.h"
 #include "build/strategy.h"
+#include "cli/cache_options.h"
 #include "cli/command.h"
 #include "cli/container_options.h"
 
@@ -16,6 +17,8 @@ struct BuildFlags {
   SandboxOptions sandbox;
   ConfigOptions config;
   ContainerFlags container;
+  CacheOptions caches;
+  RegistryOptions registries;
   std::string app, strategy, network = "open", slug, metadata_file, max_size, progress = "auto";
   bool explain = false, debug = false, json = false;
 
@@ -37,6 +40,7 @@ struct BuildFlags {
     command.add_option("--network", network, "none, open or host");
     config.declare(command);
     sandbox.declare(command, true);
+    registries.declare(command, true);
     command.add_flag("--no-cache", request.no_cache, "run every step, whatever is cached");
     command.add_option("--progress", progress, "auto, tty, plain, heroku or json");
   }
@@ -45,6 +49,7 @@ struct BuildFlags {
     if (!app.empty()) request.app = app;
     if (!strategy.empty()) request.strategy = build::parse_strategy(strategy);
     container.apply(request);
+    caches.apply(request);
     request.network = parse_network(network);
     request.isolation = sandbox.parsed_isolation();
     request.limits = sandbox.parsed_limits();
@@ -73,6 +78,12 @@ struct BuildFlags {
     if (debug) request.on_failed_step = build::debug_shell;
     return request;
   }
+
+  build::Session session(Environment& environment) const {
+    build::Session session = environment.session();
+    session.registries = registries.parsed();
+    return session;
+  }
 };
 
 std::string how(const std::string& strategy, const std::string& stack) {
@@ -88,6 +99,7 @@ std::function<int()> setup_build(CLI::App& app, Environment& environment) {
   auto flags = std::make_shared<BuildFlags>();
   flags->declare(app);
   flags->container.declare(app);
+  flags->caches.declare(app);
   app.add_option("--slug", flags->slug, "write the slug to this file; - is stdout")
       ->type_name("FILE");
   app.add_option("--metadata-file", flags->metadata_file, "write the slug's manifest as JSON")
@@ -99,7 +111,7 @@ std::function<int()> setup_build(CLI::App& app, Environment& environment) {
   return [flags, &environment] {
     const build::BuildRequest request = flags->parsed();
     if (!flags->container.quiet) environment.show_progress(flags->progress, flags->explain);
-    const build::BuildOutcome outcome = build::build_app(environment.session(), request);
+    const build::BuildOutcome outcome = build::build_app(flags->session(environment), request);
     if (flags->container.quiet && !outcome.image_ids.empty())
       fmt::print("{}\n", join(outcome.image_ids, "\n"));
     else if (!request.slug && !request.images.any())
@@ -116,7 +128,7 @@ std::function<int()> setup_detect(CLI::App& app, Environment& environment) {
   return [flags, &environment] {
     const build::BuildRequest request = flags->parsed();
     environment.show_progress(flags->progress, false);
-    const build::DetectOutcome outcome = build::detect_app(environment.session(), request);
+    const build::DetectOutcome outcome = build::detect_app(flags->session(environment), request);
     environment.stop_progress();
     bool any = false;
     std::vector<std::vector<std::string>> rows;
@@ -171,7 +183,7 @@ std::function<int()> setup_plan(CLI::App& app, Environment& environment) {
   return [flags, &environment] {
     const build::BuildRequest request = flags->parsed();
     environment.show_progress(flags->progress, false);
-    const Json plan = build::plan_app(environment.session(), request);
+    const Json plan = build::plan_app(flags->session(environment), request);
     environment.stop_progress();
     if (flags->json) {
       fmt::print("{}\n", dump_json(plan, 2));

@@ -2,6 +2,7 @@
 
 #include "base/cancel.h"
 #include "base/text.h"
+#include "build/cache_file.h"
 #include "buildpack/pipeline.h"
 #include "cli/command.h"
 #include "engine/engine.h"
@@ -58,7 +59,7 @@ void purge_app(Environment& environment, const std::string& cache_id,
 
 std::function<int()> setup_cache(CLI::App& app, Environment& environment) {
   struct Flags {
-    std::string keep = "0", app;
+    std::string keep = "0", app, file, max_size;
     bool json = false;
   };
   auto flags = std::make_shared<Flags>();
@@ -72,7 +73,37 @@ std::function<int()> setup_cache(CLI::App& app, Environment& environment) {
   CLI::App* purge =
       app.add_subcommand("purge", "empty an app's build cache, but for vendor/heroku");
   purge->add_option("APP", flags->app)->required();
+  CLI::App* out =
+      app.add_subcommand("export", "write results, apps' caches and cache mounts into one file");
+  out->add_option("FILE", flags->file)->required();
+  out->add_option("--max-size", flags->max_size, "leave out what was used longest ago")
+      ->type_name("SIZE");
+  CLI::App* in = app.add_subcommand("import", "take over what `cache export` wrote");
+  in->add_option("FILE", flags->file)->required();
   return [=, &environment] {
+    if (out->parsed() || in->parsed()) {
+      uint64_t size_max = 0;
+      if (!flags->max_size.empty()) {
+        const auto bytes = parse_size(flags->max_size);
+        if (!bytes || *bytes == 0)
+          fail(ExitCode::usage, "--max-size {}: not a size", printable(flags->max_size));
+        size_max = *bytes;
+      }
+      environment.show_progress("auto", false);
+      const build::Session session = environment.session();
+      const build::CacheFileCounts counts =
+          out->parsed() ? build::export_cache(session, flags->file, size_max)
+                        : build::import_cache(session, flags->file);
+      environment.stop_progress();
+      fmt::print("{} {} results, {} app caches, {} cache mounts",
+                 in->parsed() ? "imported" : "exported", counts.results, counts.apps,
+                 counts.mounts);
+      if (out->parsed()) fmt::print(" ({})", format_size(counts.size_bytes));
+      if (counts.left_out > 0)
+        fmt::print("; {} {}", counts.left_out, in->parsed() ? "were here" : "left out");
+      fmt::print("\n");
+      return 0;
+    }
     cache::Store& store = environment.store();
     if (du->parsed()) {
       const cache::DiskUsage usage = store.disk_usage();

@@ -10,6 +10,7 @@ std::function<int()> setup_run(CLI::App& app, Environment& environment) {
     build::RunRequest request;
     SandboxOptions sandbox;
     ConfigOptions config;
+    RegistryOptions registries;
     std::vector<std::string> command;
     std::string network = "host";
     int port = 0;
@@ -25,6 +26,7 @@ std::function<int()> setup_run(CLI::App& app, Environment& environment) {
   app.add_option("--network", flags->network, "host (default), open or none");
   flags->config.declare(app);
   flags->sandbox.declare(app, false);
+  flags->registries.declare(app, true);
   return [flags, &environment] {
     build::RunRequest& request = flags->request;
     request.config = flags->config.parsed(nullptr);
@@ -43,7 +45,9 @@ std::function<int()> setup_run(CLI::App& app, Environment& environment) {
       request.is_words = true;
     }
     environment.show_progress("heroku", false);
-    return build::run_app(environment.session(), request);
+    build::Session session = environment.session();
+    session.registries = flags->registries.parsed();
+    return build::run_app(session, request);
   };
 }
 

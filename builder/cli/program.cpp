@@ -68,7 +68,7 @@ report::Stream& Environment::stream() {
   return state_->stream;
 }
 build::Session Environment::session() {
-  return {store(), state_->stream, process_cancel()};
+  return {store(), state_->stream, process_cancel(), {}};
 }
 
 void Environment::show_progress(const std::string& name, bool explain) {

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <charconv>
 #include <thread>
 
@@ -135,6 +136,18 @@ std::optional<Solved> Engine::lookup(const NodeRef& node) {
   state_->collect_needs(node);
   return state_->look_up(*this, node, false);
 }
+std::optional<Solved> Engine::result_of(const NodeRef& node) {
+  {
+    const std::lock_guard lock(state_->memo_mutex);
+    const auto found = state_->solved.find(node->digest());
+    if (found != state_->solved.end()) return found->second.get();
+  }
+  return lookup(node);
+}
+Engine::NodeKeys Engine::keys_of(const NodeRef& node) {
+  const Digest own = key(node);
+  return {own, state_->input_key(*this, node)};
+}
 Digest Engine::key(const NodeRef& node) {
   state_->collect_needs(node);
   return state_->key(*this, node)->key;
@@ -198,9 +211,34 @@ std::optional<Solved> Engine::State::look_up(Engine& engine, const NodeRef& node
   // Something below that is to run anew must not be hidden by a result that stands on its old one.
   const bool anew = inputs_solved ? is_renewed(*node) : is_fresh(node);
   if (anew) return std::nullopt;
-  auto result = options.store->find_result(own_key, lease);
+  auto result = find_result(own_key);
+  if (!result) result = from_remote(engine, node, *key(engine, node));
   if (!result) return std::nullopt;
   return Solved{std::move(*result), true, own_key};
+}
+
+bool Engine::State::may_use(const Json& extra) const {
+  const auto origins = extra.find("origin");
+  if (origins == extra.end()) return true;
+  return std::all_of(origins->begin(), origins->end(), [&](const Json& origin) {
+    return options.remote.origins.contains(origin.get<std::string>());
+  });
+}
+
+std::optional<cache::Result> Engine::State::find_result(const Digest& key) {
+  auto result = options.store->find_result(key, lease);
+  if (result && !may_use(result->extra)) result.reset();
+  return result;
+}
+
+std::optional<cache::Result> Engine::State::from_remote(Engine& engine, const NodeRef& node,
+                                                        const NodeKey& key) {
+  const bool sealed = std::holds_alternative<graph::SealOp>(node->op());
+  if (!options.remote.find || is_source(*node) || (workspace_root(node) && !sealed))
+    return std::nullopt;
+  auto result = options.remote.find(engine, key.key);
+  if (result) options.store->put_result({key.key}, *result, scope(node), ledger(engine, node, key));
+  return result;
 }
 
 bool Engine::State::is_renewed(const graph::Node& node) const {
@@ -300,8 +338,8 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
     if (own->has_content) {
       described = content_key(engine, node, inputs);
       names.insert(names.begin(), described->key);
-      auto known =
-          is_renewed(*node) ? std::nullopt : options.store->find_result(described->key, lease);
+      auto known = is_renewed(*node) ? std::nullopt : find_result(described->key);
+      if (!known && !is_renewed(*node)) known = from_remote(engine, node, *described);
       if (known) {
         // From now on the definition alone leads to it.
         options.store->put_result({own->key}, *known, scope(node),
@@ -354,6 +392,11 @@ Solved Engine::State::run(Engine& engine, const NodeRef& node, std::vector<Solve
                                        .count();
   if (const auto secrets = secret_hashes(*node); !secrets.empty())
     result.result.extra["secrets"] = secrets;
+  std::set<std::string> origins;
+  for (const Solved& input : inputs)
+    for (const Json& origin : input.result.extra.value("origin", Json::array()))
+      origins.insert(origin.get<std::string>());
+  if (!origins.empty()) result.result.extra["origin"] = origins;
   options.store->put_result(names, result.result, scope(node), now);
   settle(node, result);
   finished(report::StepFinished::Outcome::ran, {});

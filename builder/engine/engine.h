@@ -70,6 +70,19 @@ struct ResolvedImage {
   std::function<std::vector<cache::SnapshotId>(Engine&)> unpack;
 };
 
+/// Results that were made elsewhere. What came from there is marked, and so is what was made of it:
+/// the store gives it only to builds that name the same cache (threat 18).
+struct RemoteResults {
+  /// The key that a result was first stored under; empty = not known. Quick, from several threads.
+  std::function<std::optional<Digest>(const Digest& key)> first_key;
+  /// The result, brought here: its snapshot is committed and under the engine's lease, `extra` says
+  /// "key", "created" and "origin". Empty = it is not there or could not be had. From several
+  /// threads.
+  std::function<std::optional<cache::Result>(Engine&, const Digest& key)> find;
+  /// What "origin" may name.
+  std::set<std::string> origins;
+};
+
 struct Options {
   cache::Store* store = nullptr;
   report::Stream* stream = nullptr;
@@ -101,6 +114,7 @@ struct Options {
   std::function<std::unique_ptr<sandbox::Worker>(const sandbox::WorkerOptions&)> start_worker;
   /// Called when a step failed, before its filesystem is dropped (--debug).
   std::function<void(sandbox::Worker&, const sandbox::ExecSpec&)> on_failed_step;
+  RemoteResults remote;
 };
 
 /// A step whose command failed: exit 1, its output has been shown already.
@@ -145,6 +159,14 @@ class Engine {
   std::vector<Solved> solve(const std::vector<graph::NodeRef>& nodes);
   /// Looks the node up without running anything but the resolution of its sources; empty on a miss.
   std::optional<Solved> lookup(const graph::NodeRef& node);
+  /// The node's result without running anything: as it was solved here, else as lookup() has it.
+  std::optional<Solved> result_of(const graph::NodeRef& node);
+  /// The keys a node is known by: its definition key, and the one its result was first stored
+  /// under as far as that is known here or elsewhere.
+  struct NodeKeys {
+    Digest key, first;
+  };
+  NodeKeys keys_of(const graph::NodeRef& node);
   /// The node's definition key (resolves its sources).
   Digest key(const graph::NodeRef& node);
 
@@ -184,6 +206,9 @@ class Engine {
  private:
   std::unique_ptr<State> state_;
 };
+
+/// An image, a directory, a commit, a URL: what is resolved, never run.
+bool is_source(const graph::Node& node);
 
 /// The first input that differs: "env MIX_ENV changed from 'prod' to 'test'", "file lib/a.ex
 /// changed"; "never built before" without `before`.

@@ -223,10 +223,14 @@ Digest Engine::State::input_key(Engine& engine, const NodeRef& input) {
   if (is_source(*input) || is_fresh(input) || workspace_root(input)) return own;
   // Once found by its content, it goes by the key it was first stored under.
   const auto facts = options.store->peek_result(own);
-  if (!facts || !facts->contains("key")) return own;
-  const Digest first = Digest::from_hex(facts->at("key").get<std::string>());
+  std::optional<Digest> first;
+  if (facts && facts->contains("key") && may_use(*facts))
+    first = Digest::from_hex(facts->at("key").get<std::string>());
+  else if (options.remote.first_key)
+    first = options.remote.first_key(own);
+  if (!first) return own;
   const std::lock_guard lock(memo_mutex);
-  return found_by[input->digest()] = first;
+  return found_by[input->digest()] = *first;
 }
 
 NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,

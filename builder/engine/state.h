@@ -112,6 +112,11 @@ struct Engine::State {
 
   std::shared_ptr<const SourceIdentity> identity(Engine& engine, const graph::NodeRef& node);
   std::optional<Solved> look_up(Engine& engine, const graph::NodeRef& node, bool inputs_solved);
+  /// Whether the caches that a result goes back to may be used.
+  bool may_use(const Json& extra) const;
+  std::optional<cache::Result> find_result(const Digest& key);
+  std::optional<cache::Result> from_remote(Engine& engine, const graph::NodeRef& node,
+                                           const NodeKey& key);
   bool is_renewed(const graph::Node& node) const;
   bool is_silent(const graph::Node& node) const;
   Solved hit(const graph::NodeRef& node, Solved found);
@@ -196,7 +201,6 @@ graph::NodeRef workspace_root(const graph::NodeRef& node);
 int workspace_input(const graph::Node& node);
 
 std::string node_title(const graph::Node& node);
-bool is_source(const graph::Node& node);
 bool is_local(const graph::Node& node);
 /// Image, Local, Git and Http results' folder inside their snapshots.
 std::string tree_path(const cache::Result& result);

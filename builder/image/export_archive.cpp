@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "image/blobs.h"
+#include "image/cache_archive.h"
 #include "image/export.h"
 #include "image/layout.h"
 
@@ -108,6 +109,27 @@ std::vector<Published> export_archive(const ExportContext& context, const fs::pa
 }
 
 }  // namespace
+
+void write_cache_archive(const ExportContext& context, const fs::path& file,
+                         const CacheBundle& bundle) {
+  std::map<std::string, BlobSource> blobs;
+  for (const Layer& layer : bundle.layers)
+    blobs[layer.blob.digest] = {&layer, nullptr, layer.blob.size_bytes};
+  for (const Document* document : {&bundle.config, &bundle.manifest})
+    blobs[document->descriptor.digest] = {nullptr, document, document->bytes.size()};
+  AtomicFile target(file);
+  ArchiveWriter archive(target.fd());
+  archive.file(layout_file, layout_text);
+  archive.file(index_file, layout_index(bundle.manifest, "cache", {}));
+  archive.folder("blobs");
+  archive.folder(blobs_folder);
+  for (const auto& [digest, blob] : blobs) {
+    context.cancel.check();
+    archive.blob(context, blob_place(digest), blob);
+  }
+  archive.finish();
+  target.commit();
+}
 
 std::vector<Published> export_oci_archive(const ExportContext& context, const fs::path& file,
                                           const std::vector<Named>& images) {

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "image/blobs.h"
+#include "image/cache_folder.h"
 #include "image/export.h"
 #include "image/layout.h"
 
@@ -68,17 +70,21 @@ std::string existing_index(int layout) {
   return read_all(index.get(), oci::document_bytes_max);
 }
 
+/// index.json of a layout, made of the one before (empty = none).
+using MakeIndex = std::function<std::string(std::string_view existing)>;
+using Blobs = std::map<std::string, BlobSource>;
+
 void write_into(const ExportContext& context, const fs::path& dir, int layout,
-                const std::vector<Named>& images, const std::vector<Assembled>& outputs) {
+                const MakeIndex& make_index, const Blobs& sources) {
   // One writer at a time: index.json is read and replaced.
   while (flock(layout, LOCK_EX) != 0)
     if (errno != EINTR) fail_errno("lock {}", dir.string());
   const std::string existing = existing_index(layout);
-  const std::string index = layout_index(images, outputs, existing);
+  const std::string index = make_index(existing);
   const Fd all_blobs = open_folder(layout, "blobs");
   const Fd folder = open_folder(all_blobs.get(), "sha256");
   NewBlobs blobs(folder.get());
-  for (const auto& [digest, blob] : blobs_of(outputs)) {
+  for (const auto& [digest, blob] : sources) {
     context.cancel.check();
     blobs.write(context, digest.substr(std::string_view("sha256:").size()), blob);
   }
@@ -88,6 +94,26 @@ void write_into(const ExportContext& context, const fs::path& dir, int layout,
   blobs.keep();
 }
 
+void write_layout(const ExportContext& context, const fs::path& dir, const MakeIndex& make_index,
+                  const Blobs& blobs) {
+  const Fd existing = open_at_if_exists(AT_FDCWD, dir.string(), folder_flags);
+  if (existing) return write_into(context, dir, existing.get(), make_index, blobs);
+  const fs::path target = fs::absolute(dir).lexically_normal();
+  const fs::path named = target.filename().empty() ? target.parent_path() : target;
+  make_directories(named.parent_path());
+  const fs::path fresh = named.parent_path() /
+                         fmt::format(".{}.{}", named.filename().string(), to_hex(random_bytes(6)));
+  if (mkdir(fresh.c_str(), 0755) != 0) fail_errno("create {}", fresh.string());
+  try {
+    const Fd layout = open_file(fresh.string(), folder_flags);
+    write_into(context, fresh, layout.get(), make_index, blobs);
+    if (rename(fresh.c_str(), named.c_str()) != 0) fail_errno("rename {}", fresh.string());
+  } catch (...) {
+    remove_tree(fresh);
+    throw;
+  }
+}
+
 }  // namespace
 
 std::vector<Published> export_oci_layout(const ExportContext& context, const fs::path& dir,
@@ -95,25 +121,10 @@ std::vector<Published> export_oci_layout(const ExportContext& context, const fs:
   std::vector<Assembled> outputs;
   for (const Named& named : images) outputs.push_back(assemble(named));
   try {
-    const Fd existing = open_at_if_exists(AT_FDCWD, dir.string(), folder_flags);
-    if (existing) {
-      write_into(context, dir, existing.get(), images, outputs);
-    } else {
-      const fs::path target = fs::absolute(dir).lexically_normal();
-      const fs::path named = target.filename().empty() ? target.parent_path() : target;
-      make_directories(named.parent_path());
-      const fs::path fresh = named.parent_path() / fmt::format(".{}.{}", named.filename().string(),
-                                                               to_hex(random_bytes(6)));
-      if (mkdir(fresh.c_str(), 0755) != 0) fail_errno("create {}", fresh.string());
-      try {
-        const Fd layout = open_file(fresh.string(), folder_flags);
-        write_into(context, fresh, layout.get(), images, outputs);
-        if (rename(fresh.c_str(), named.c_str()) != 0) fail_errno("rename {}", fresh.string());
-      } catch (...) {
-        remove_tree(fresh);
-        throw;
-      }
-    }
+    write_layout(
+        context, dir,
+        [&](std::string_view existing) { return layout_index(images, outputs, existing); },
+        blobs_of(outputs));
   } catch (Error& error) {
     error.add_context("writing the OCI layout " + dir.string());
     throw;
@@ -121,6 +132,19 @@ std::vector<Published> export_oci_layout(const ExportContext& context, const fs:
   std::vector<Published> published;
   for (Assembled& output : outputs) published.push_back(std::move(output.published));
   return published;
+}
+
+void write_cache_folder(const ExportContext& context, const fs::path& dir, const std::string& tag,
+                        const CacheBundle& bundle) {
+  Blobs blobs;
+  for (const Layer& layer : bundle.layers)
+    blobs[layer.blob.digest] = {&layer, nullptr, layer.blob.size_bytes};
+  for (const Document* document : {&bundle.config, &bundle.manifest})
+    blobs[document->descriptor.digest] = {nullptr, document, document->bytes.size()};
+  write_layout(
+      context, dir,
+      [&](std::string_view existing) { return layout_index(bundle.manifest, tag, existing); },
+      blobs);
 }
 
 }  // namespace slipway::image

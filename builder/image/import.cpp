@@ -31,6 +31,10 @@ Digest chain_key(const std::string& chain_id, const std::string& ids) {
   return KeyBuilder("image layers").add("chain", chain_id).add("ids", ids).finish();
 }
 
+Digest imported_key(cache::SnapshotId snapshot) {
+  return KeyBuilder("imported layer").add("snapshot", uint64_t{snapshot}).finish();
+}
+
 /// Which layers are done; a failure of one is the failure of all.
 class Progress {
  public:
@@ -218,9 +222,14 @@ class Import {
     context_.store.commit_snapshot(snapshot);
     cache::Result result;
     result.snapshot = snapshot.id;
+    const oci::Descriptor& blob = image_.layers[layer].blob;
     result.extra["diff_id"] = image_.layers[layer].diff_id;
-    context_.store.put_result({chain_key(chains_[layer], context_.trees.ids)}, result,
-                              "image layers", {});
+    result.extra["digest"] = blob.digest;
+    result.extra["size"] = blob.size_bytes;
+    result.extra["media_type"] = blob.media_type;
+    context_.store.put_result(
+        {chain_key(chains_[layer], context_.trees.ids), imported_key(snapshot.id)}, result,
+        "image layers", {});
   }
 
   void report(uint64_t bytes) {
@@ -246,6 +255,21 @@ std::vector<std::string> chain_ids(const std::vector<std::string>& diff_ids) {
     chains.push_back(chains.empty() ? diff_id
                                     : "sha256:" + sha256_hex(chains.back() + " " + diff_id));
   return chains;
+}
+
+std::optional<Layer> imported_layer(cache::Store& store, cache::Lease& lease,
+                                    cache::SnapshotId snapshot) {
+  const auto result = store.find_result(imported_key(snapshot), lease);
+  if (!result || !result->extra.contains("digest")) return std::nullopt;
+  Layer layer;
+  layer.diff_id = result->extra.at("diff_id").get<std::string>();
+  layer.blob.digest = result->extra.at("digest").get<std::string>();
+  layer.blob.size_bytes = result->extra.at("size").get<uint64_t>();
+  layer.blob.media_type = result->extra.at("media_type").get<std::string>();
+  const std::string hex = hex_of(layer.blob.digest);
+  lease.protect_blob(hex);
+  if (!store.has_blob(hex)) return std::nullopt;
+  return layer;
 }
 
 Imported import_layers(const ImportContext& context, Image image, const OpenBlob& open) {

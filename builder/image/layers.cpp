@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "image/blob_hasher.h"
 #include "image/hash_states.h"
+#include "image/import_layers.h"
 
 namespace slipway::image {
 namespace {
@@ -25,6 +26,12 @@ Digest snapshots_key(const LayerInput& input) {
   builder.add("clamp", input.clamp_time ? std::to_string(*input.clamp_time) : "none");
   for (const cache::SnapshotId id : input.stack) builder.add("snapshot", uint64_t{id});
   return builder.finish();
+}
+
+bool same_format(const std::string& media_type, archive::Codec codec) {
+  const auto known = codec_of(media_type);
+  return known &&
+         std::string_view(layer_media_type(*known, false)) == layer_media_type(codec, false);
 }
 
 Digest artifact_id(const archive::LayerListing& listing, const LayerInput& input) {
@@ -112,6 +119,13 @@ class Writer {
 
   std::optional<Layer> find_by_snapshots(const LayerInput& input) {
     if (input.contents != nullptr) return std::nullopt;
+    // What came as a layer goes as it came.
+    if (input.own == 1 && !input.clamp_time)
+      if (auto layer = imported_layer(store_, lease_, input.stack.front());
+          layer && same_format(layer->blob.media_type, input.codec)) {
+        layer->blob.media_type = layer_media_type(input.codec, false);
+        return layer;
+      }
     const auto result = store_.find_result(snapshots_key(input), lease_);
     if (!result) return std::nullopt;
     return find_layer(Digest::from_hex(result->extra.value("artifact", std::string())),

@@ -62,19 +62,10 @@ Json read_index(std::string_view existing) {
   return parse_json(existing, index_file, code);
 }
 
-}  // namespace
-
-std::string layout_index(const std::vector<Named>& images, const std::vector<Assembled>& outputs,
-                         std::string_view existing) {
-  SLIPWAY_CHECK(images.size() == outputs.size());
+// The fresh entries stand after those of other names.
+std::string merged_index(Json fresh, std::string_view existing) {
   Json index = read_index(existing);
   Json old = index.contains("manifests") ? index["manifests"] : Json::array();
-  Json fresh = Json::array();
-  for (size_t i = 0; i < images.size(); ++i) {
-    if (images[i].names.empty()) fresh.push_back(entry_of(images[i], outputs[i], {}));
-    for (const std::string& name : images[i].names)
-      fresh.push_back(entry_of(images[i], outputs[i], name));
-  }
   Json entries = Json::array();
   for (Json& entry : old) {
     const bool replaced = std::any_of(fresh.begin(), fresh.end(),
@@ -86,6 +77,29 @@ std::string layout_index(const std::vector<Named>& images, const std::vector<Ass
   index["mediaType"] = oci::media_type::index;
   index["manifests"] = std::move(entries);
   return dump_json(index);
+}
+
+}  // namespace
+
+std::string layout_index(const std::vector<Named>& images, const std::vector<Assembled>& outputs,
+                         std::string_view existing) {
+  SLIPWAY_CHECK(images.size() == outputs.size());
+  Json fresh = Json::array();
+  for (size_t i = 0; i < images.size(); ++i) {
+    if (images[i].names.empty()) fresh.push_back(entry_of(images[i], outputs[i], {}));
+    for (const std::string& name : images[i].names)
+      fresh.push_back(entry_of(images[i], outputs[i], name));
+  }
+  return merged_index(std::move(fresh), existing);
+}
+
+std::string layout_index(const Document& top, const std::string& tag, std::string_view existing) {
+  const oci::Descriptor& descriptor = top.descriptor;
+  Json entry = {{"mediaType", descriptor.media_type},
+                {"digest", descriptor.digest},
+                {"size", descriptor.size_bytes},
+                {"annotations", {{tag_annotation, tag}}}};
+  return merged_index(Json::array({std::move(entry)}), existing);
 }
 
 std::string docker_manifest(const std::vector<Named>& images,

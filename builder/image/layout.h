@@ -25,6 +25,9 @@ inline constexpr const char* tag_annotation = "org.opencontainers.image.ref.name
 std::string layout_index(const std::vector<Named>& images, const std::vector<Assembled>& outputs,
                          std::string_view existing = {});
 
+/// index.json with an entry for one document under a tag, in the place of that tag's last one.
+std::string layout_index(const Document& top, const std::string& tag, std::string_view existing);
+
 /// docker-archive's manifest.json (M17).
 std::string docker_manifest(const std::vector<Named>& images,
                             const std::vector<Assembled>& outputs);

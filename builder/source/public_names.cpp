@@ -66,13 +66,17 @@ PublicNames PublicNames::parse(std::string_view json, const std::string& file) {
   const Json value = parse_json(json, file, static_cast<int>(ExitCode::machine));
   try {
     const Json& images = value.at("image_registry");
+    std::map<std::string, StackImages> stacks;
+    for (const auto& [name, row] : value.at("stack_images").items())
+      stacks[name] = {row.at("build"), row.at("run")};
     return {value.at("registry"),
             value.at("registry_shapes"),
             value.at("official_namespace"),
             value.at("official_shapes"),
             value.at("detection_order"),
             {images.at("domain"), images.at("aliases"), images.at("namespace"), images.at("host"),
-             images.at("credentials_key"), images.at("token_hosts")}};
+             images.at("credentials_key"), images.at("token_hosts")},
+            stacks};
   } catch (const Json::exception& problem) {
     fail(ExitCode::machine, "{}: {}", file, problem.what());
   }

@@ -3,6 +3,7 @@
 // one data file, public_names.json, which the build embeds (SRC-5, SRC-13).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,11 @@ struct ImageRegistry {
   std::vector<std::string> token_hosts;  ///< may be sent its users' credentials
 };
 
+/// The images a platform builds in and runs on.
+struct StackImages {
+  std::string build, run;  ///< references
+};
+
 struct PublicNames {
   std::string registry;                      ///< URL with {ns} and {name}
   std::vector<std::string> registry_shapes;  ///< URLs that mean a registry name
@@ -32,6 +38,7 @@ struct PublicNames {
   std::vector<std::string> official_shapes;  ///< URLs with {name} in the official namespace
   std::vector<std::string> detection_order;  ///< SRC-13
   ImageRegistry images;
+  std::map<std::string, StackImages> stacks;  ///< by the stack's name
 
   /// Download address of the latest published version (SRC-5).
   std::string registry_url(const RegistryName& name) const;

@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "source/public_names.h"
 
 namespace slipway::stack {
 namespace {
@@ -40,6 +41,15 @@ std::pair<std::string, std::string> name_and_variant(const std::string& referenc
   const size_t slash = reference.rfind('/');
   SLIPWAY_CHECK(slash != std::string::npos);
   return {reference.substr(6, slash - 6), reference.substr(slash + 1)};
+}
+
+// Of a platform's stack that nobody imported under its name.
+const source::StackImages* public_images(const cache::Store& store, const std::string& name) {
+  const auto& stacks = source::public_names().stacks;
+  const auto found = stacks.find(name);
+  if (found == stacks.end()) return nullptr;
+  const auto imported = store.find_value("stack", name + "/build");
+  return imported && imported->contains("presents") ? nullptr : &found->second;
 }
 
 bool usable(const cache::Store& store, const std::optional<Json>& value) {
@@ -82,12 +92,19 @@ std::vector<Info> Stacks::list() const {
     fill(row);
     rows.push_back(std::move(row));
   }
+  for (const auto& [name, images] : source::public_names().stacks) {
+    if (public_images(store_, name) == nullptr) continue;
+    Info row{name, "public image", name, false, 0, 0, {}, {}};
+    fill(row);
+    rows.push_back(std::move(row));
+  }
   rows.push_back({host_name, "this machine", host_presents(), true, 0, 0, host_identity(), {}});
   return rows;
 }
 
 void Stacks::check_name(const std::string& name) const {
-  if (name == host_name || read_definition(name) || store_.find_value("stack", name + "/build"))
+  if (name == host_name || read_definition(name) || public_images(store_, name) != nullptr ||
+      store_.find_value("stack", name + "/build"))
     return;
   std::vector<std::string> names;
   for (const Info& info : list()) names.push_back(info.name);
@@ -102,6 +119,12 @@ void Stacks::check_name(const std::string& name) const {
 std::string Stacks::presented(const std::string& name, const std::string& present) const {
   check_name(name);
   if (name == host_name) return present.empty() ? host_presents() : present;
+  if (public_images(store_, name) != nullptr) {
+    if (present.empty() || present == name) return name;
+    throw Error(ExitCode::usage,
+                fmt::format("the stack {} cannot present itself as '{}'", name, printable(present)))
+        .set_hint("it is the platform's own image of that name");
+  }
   const auto definition = read_definition(name);
   if (!definition) {
     const auto value = store_.find_value("stack", name + "/build");
@@ -130,6 +153,7 @@ engine::ResolvedImage Stacks::resolve(engine::Engine& engine, const graph::Image
     return value;
   };
   auto value = fresh();
+  if (!value && public_images(store_, name) != nullptr) value = fetch(engine, name, variant);
   if (!value) {
     if (!definition)
       throw Error(ExitCode::machine, fmt::format("the layers of stack {} are gone", name))
@@ -145,8 +169,42 @@ engine::ResolvedImage Stacks::resolve(engine::Engine& engine, const graph::Image
   return {value->at("identity").get<std::string>(), store_.chain(top), false};
 }
 
+// Pinned from now on: the name is asked again by update() alone.
+Json Stacks::fetch(engine::Engine& engine, const std::string& name, const std::string& variant) {
+  const source::StackImages& images = source::public_names().stacks.at(name);
+  const std::string& reference = variant == "run" ? images.run : images.build;
+  SLIPWAY_CHECK(find_image_);
+  stream_.step(fmt::format("Fetching the {} stack ({})", name, reference));
+  engine::ResolvedImage image;
+  try {
+    image = find_image_(engine, reference);
+  } catch (const Interrupted&) {
+    throw;
+  } catch (Error& error) {
+    if (error.hint().empty())
+      error.set_hint("`slipway stack create " + name + " --from DIR` takes it from an OCI layout");
+    throw error.add_context("fetching the stack " + name);
+  }
+  if (image.layers.empty() && image.unpack) image.layers = image.unpack(engine);
+  if (image.layers.empty())
+    fail(ExitCode::outside, "the image {} of the stack {} is empty", reference, name);
+  uint64_t bytes = 0;
+  for (const cache::SnapshotId layer : image.layers)
+    if (const auto found = store_.find_snapshot(layer)) bytes += found->size_bytes;
+  const Json value = {{"snapshot", image.layers.front()},
+                      {"identity", image.identity},
+                      {"bytes", bytes},
+                      {"image", reference}};
+  store_.put_value("stack", name + "/" + variant, value);
+  return value;
+}
+
 void Stacks::update(engine::Engine& engine, const std::string& name) {
   check_name(name);
+  if (public_images(store_, name) != nullptr) {
+    for (const char* variant : {"run", "build"}) (void)fetch(engine, name, variant);
+    return;
+  }
   const auto definition = read_definition(name);
   if (!definition)
     fail(ExitCode::usage, "the stack {} was not made from a definition, so it cannot be updated",

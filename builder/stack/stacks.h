@@ -1,6 +1,7 @@
 // Stacks: the root filesystems builds run in (`build`) and slugs start in (`run`). A stack is made
 // once with mmdebstrap from its definition (stacks/<name>/), or imported from an OCI layout, and
-// kept in the store as layers that all apps share; `host` is the machine's own root, read-only.
+// kept in the store as layers that all apps share; `host` is the machine's own root, read-only. The
+// platform's own stacks are its public images, fetched when they are first built on.
 #pragma once
 
 #include <string>
@@ -23,7 +24,7 @@ struct Definition {
 
 struct Info {
   std::string name;
-  std::string origin;  ///< "definition", "oci layout", "this machine"
+  std::string origin;  ///< "definition", "oci layout", "public image", "this machine"
   std::string presents;
   bool made = false;
   uint64_t run_bytes = 0, build_bytes = 0;
@@ -35,6 +36,11 @@ class Stacks {
  public:
   Stacks(cache::Store& store, report::Stream& stream, Cancel& cancel);
 
+  /// How a public image is found and brought here; without it such stacks cannot be built on.
+  using FindImage =
+      std::function<engine::ResolvedImage(engine::Engine&, const std::string& reference)>;
+  void set_find_image(FindImage find) { find_image_ = std::move(find); }
+
   /// Names that can be built on, for messages and `stack ls`.
   std::vector<Info> list() const;
   /// Throws Error(usage) with a suggestion when there is no such stack.
@@ -45,7 +51,7 @@ class Stacks {
 
   /// "stack:<name>/<build|run>" → layers, made on first use (one maker at a time per store).
   engine::ResolvedImage resolve(engine::Engine& engine, const graph::ImageOp& image);
-  /// Makes both variants anew.
+  /// Makes both variants anew; of public images, takes what their names stand for now.
   void update(engine::Engine& engine, const std::string& name);
   /// Imports an image of an OCI layout folder (the first manifest for this machine's architecture)
   /// as stack `name`; `run_layout` empty = the same image for both variants. Blobs are verified.
@@ -56,6 +62,7 @@ class Stacks {
   void remove(const std::string& name);
 
  private:
+  Json fetch(engine::Engine& engine, const std::string& name, const std::string& variant);
   Json make(engine::Engine& engine, const Definition& definition, const std::string& variant);
   Json make_run(engine::Engine& engine, const Definition& definition);
   Json make_build(engine::Engine& engine, const Definition& definition, const Json& run);
@@ -63,6 +70,7 @@ class Stacks {
   cache::Store& store_;
   report::Stream& stream_;
   Cancel& cancel_;
+  FindImage find_image_;
 };
 
 /// Reads stacks/<name>; empty when there is no such folder. Throws Error(machine) when it is

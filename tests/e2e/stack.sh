@@ -157,4 +157,76 @@ test_unknown_stacks_are_told() {
   expect_exit 2 slipway stack rm nosuch
 }
 
+# heroku_images NAME…: images under these names, of what make_root makes; a build image can be told.
+heroku_images() {
+  local name
+  new_dir images
+  make_root root
+  for name in "$@"; do
+    echo "$name" >root/etc/origin
+    printf 'FROM scratch\nCOPY root /\nENV NOT=seen\n' >Dockerfile
+    expect_exit 0 slipway build . --network none -t "$name" "${push[@]}"
+  done
+}
+
+heroku_app() {
+  new_dir app
+  new_pack pack Tiny <<'END'
+echo "STACK=$STACK on $(cat /etc/origin) NOT=${NOT-unset}"
+echo "web: echo started on \$(cat /etc/origin)" >"$1/Procfile"
+END
+}
+
+test_the_platforms_own_images_in_the_store() {
+  push=()
+  heroku_images heroku/heroku:24-build heroku/heroku:24
+  heroku_app
+  expect_exit 0 slipway build . --stack heroku-24 -b ./pack --network none --app tiny --slug slug.tgz
+  contains "$err" "Building on the heroku-24 stack"
+  contains "$err" "Fetching the heroku-24 stack (heroku/heroku:24-build)"
+  contains "$err" "STACK=heroku-24 on heroku/heroku:24-build NOT=unset"
+  expect_exit 0 slipway run tiny web
+  contains "$out" "started on heroku/heroku:24"
+  expect_exit 0 slipway stack ls
+  contains "$out" "heroku-26"
+  contains "$out" "public image"
+  # Its name is its STACK.
+  expect_exit 2 slipway build . --stack heroku-24 --present heroku-22 -b ./pack --network none
+  contains "$err" "the stack heroku-24 cannot present itself as 'heroku-22'"
+  # An app that only says which stack it is for gets it when it is here; another is not fetched.
+  echo '{"stack": "heroku-24"}' >app.json
+  expect_exit 0 slipway build . -b ./pack --network none --app tiny
+  contains "$err" "Building on the heroku-24 stack"
+}
+
+test_the_platforms_own_images_from_a_registry() {
+  need_program docker-registry
+  local port
+  port=$(free_port)
+  new_dir registry
+  printf 'version: 0.1\nlog: {level: warn, accesslog: {disabled: false}}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "127.0.0.1:%s"}\n' "$dir/data" "$port" >config.yml
+  background docker-registry serve config.yml
+  local log=$background_log
+  wait_http "http://localhost:$port/v2/"
+  push=(--push)
+  heroku_images "localhost:$port/heroku/heroku:22-build" "localhost:$port/heroku/heroku:22"
+  export SLIPWAY_HOME=$test_state/other
+  heroku_app
+  expect_exit 0 slipway build . --stack heroku-22 -b ./pack --network none --app tiny \
+    --registry-mirror "http://localhost:$port"
+  contains "$err" "STACK=heroku-22 on localhost:$port/heroku/heroku:22-build NOT=unset"
+  # From now on nobody is asked.
+  local asked
+  asked=$(wc -l <"$log")
+  echo more >file
+  expect_exit 0 slipway build . --stack heroku-22 -b ./pack --network none --app tiny \
+    --registry-mirror "http://localhost:$port"
+  equal "$(wc -l <"$log")" "$asked"
+  expect_exit 0 slipway stack update heroku-22 --registry-mirror "http://localhost:$port"
+  (($(wc -l <"$log") > asked)) || fail "an update asks"
+  expect_exit 0 slipway run tiny web
+  contains "$out" "started on localhost:$port/heroku/heroku:22"
+  lacks "$out" build
+}
+
 run_tests "$@"
