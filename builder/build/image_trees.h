@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "cache/store.h"
+#include "engine/engine.h"
 #include "image/image.h"
 #include "sandbox/ids.h"
 #include "sandbox/worker.h"
@@ -14,5 +15,7 @@ namespace slipway::build {
 /// the store must outlive the answer.
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
                          sandbox::Owners owners);
+/// With the engine's worker, started when it is first needed.
+image::Trees image_trees(const cache::Store& store, engine::Engine& engine);
 
 }  // namespace slipway::build

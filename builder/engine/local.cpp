@@ -151,6 +151,12 @@ void Engine::State::collect_needs(const graph::NodeRef& root) {
   const auto all_of = [&](const graph::NodeRef& node) {
     if (is_local(*node)) wanted[node->digest()].insert("");
   };
+  // A directory that is asked for itself is read whole, unless steps told before what they want.
+  const bool asked_before = is_local(*root) && [&] {
+    const std::lock_guard lock(memo_mutex);
+    return needs.contains(root->digest());
+  }();
+  if (asked_before) return;
   all_of(root);
   for (const graph::NodeRef& node : graph::topological_order(root)) {
     std::vector<bool> in_parts(node->inputs().size(), false);

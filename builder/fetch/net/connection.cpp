@@ -168,10 +168,9 @@ HttpReply Connection::send(const HttpCall& call) {
   set_common_options(handle, call.stall_limit);
   set(CURLOPT_ERRORBUFFER, static_cast<char*>(words));
   set(CURLOPT_URL, address.c_str());
-  // After a transfer that could not connect libcurl still has its buffers, of this very size, and
-  // refuses to be told again.
+  // Refused while the buffer of a call that failed is still there: then that one is used.
   (void)curl_easy_setopt(handle, CURLOPT_BUFFERSIZE, receive_buffer_bytes);
-  (void)curl_easy_setopt(handle, CURLOPT_UPLOAD_BUFFERSIZE, send_buffer_bytes);
+  set(CURLOPT_UPLOAD_BUFFERSIZE, send_buffer_bytes);
   set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
   set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
   set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
