@@ -70,6 +70,9 @@ class ContainerBuild {
   BuildOutcome run(const StrategyChoice& choice) {
     out().emit(report::BuildStarted{record_->id(), project_.app, strategy_name(choice.strategy),
                                     choice.reason, container_stack});
+    if (request_.isolation != sandbox::Isolation::oci)
+      out().warning(fmt::format("isolation: {}, as asked for: steps are not kept from the machine",
+                                sandbox::isolation_name(request_.isolation)));
     prepare(choice);
     try {
       return build();
@@ -127,9 +130,6 @@ class ContainerBuild {
 
 void ContainerBuild::prepare(const StrategyChoice& choice) {
   for (const std::string& note : choice.notes) out().warning(note);
-  if (request_.isolation != sandbox::Isolation::oci)
-    out().warning(fmt::format("isolation: {}, as asked for: steps are not kept from the machine",
-                              sandbox::isolation_name(request_.isolation)));
   bases_.serve(stacks_);
   plan_ = plan_containers(project_, request_, choice.strategy);
   for (const std::string& warning : plan_.warnings) out().warning(warning);

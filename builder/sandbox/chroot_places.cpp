@@ -217,8 +217,8 @@ void ChrootPlaces::make_devices() {
   constexpr struct {
     const char* name;
     unsigned major, minor;
-  } nodes[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
-               {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+  } nodes[] = {{"null", 1, 3},    {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8},
+               {"urandom", 1, 9}, {"tty", 5, 0},  {"stdin", 1, 3}};
   for (const auto& node : nodes) {
     if (mknodat(dev.get(), node.name, S_IFCHR | 0600, makedev(node.major, node.minor)) != 0)
       fail_errno("create /dev/{}", node.name);
@@ -228,10 +228,11 @@ void ChrootPlaces::make_devices() {
     throw Error(ExitCode::machine,
                 fmt::format("use devices below {}: {}", beside_.path, std::strerror(errno)))
         .set_hint("set SLIPWAY_HOME to a folder of a filesystem that is not mounted nodev");
-  for (const auto& [link, target] :
-       {std::pair("fd", "/proc/self/fd"), std::pair("stdin", "/proc/self/fd/0"),
-        std::pair("stdout", "/proc/self/fd/1"), std::pair("stderr", "/proc/self/fd/2")})
-    if (symlinkat(target, dev.get(), link) != 0) fail_errno("create /dev/{}", link);
+  // Elsewhere links into /proc; here the step's own process reads them (chroot_main()).
+  for (const char* pipe_name : {"stdout", "stderr"}) {
+    if (mkfifoat(dev.get(), pipe_name, 0600) != 0) fail_errno("create /dev/{}", pipe_name);
+    own(dev.get(), pipe_name, 0666, {});
+  }
   make_new(dev.get(), "shm", 01777, {});
   exchange(beside(), name, "/dev", true);
 }

@@ -136,8 +136,44 @@ void drop_capabilities(const ChrootCommand& command) {
   give_up(program.c_str(), problem == ENOENT ? exit_not_found : exit_not_executable);
 }
 
+/// /dev/stdout and /dev/stderr, where there is no /proc for them to lead to: what is written there
+/// is passed on to the step's stream.
+struct NamedStream {
+  Fd pipe, stream;
+  void pass_on() const {
+    // Not more at a time: who writes without end must not keep us from the time limit.
+    constexpr int rounds_max = 16;
+    char buffer[16384];
+    for (int i = 0; i < rounds_max; ++i) {
+      const ssize_t count = read(pipe.get(), buffer, sizeof buffer);
+      if (count <= 0) return;
+      try {
+        write_all(stream.get(), {buffer, static_cast<size_t>(count)});
+      } catch (const Error&) {
+        return;  // nobody reads the step's output any more
+      }
+    }
+  }
+};
+
+std::vector<NamedStream> open_named_streams(int root) {
+  std::vector<NamedStream> streams;
+  for (const auto& [path, number] : {std::pair("dev/stdout", 1), std::pair("dev/stderr", 2)}) {
+    // Open for writing, too: it never ends.
+    Fd pipe = try_open_in_root(root, path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+    struct stat info {};
+    if (!pipe || fstat(pipe.get(), &info) != 0 || !S_ISFIFO(info.st_mode))
+      fail_errno("open /{} of the step", path);
+    Fd stream(fcntl(number, F_DUPFD_CLOEXEC, 3));
+    if (!stream) fail_errno("duplicate a stream");
+    streams.push_back({std::move(pipe), std::move(stream)});
+  }
+  return streams;
+}
+
 /// Waits while signals, cancellation and the time limit may strike.
-ExecResult wait_for(Child& child, const ChrootCommand& command, int control) {
+ExecResult wait_for(Child& child, const ChrootCommand& command, int control,
+                    const std::vector<NamedStream>& streams) {
   const Fd handle(static_cast<int>(syscall(SYS_pidfd_open, child.pid(), 0)));
   if (!handle) fail_errno("pidfd_open");
   const auto started = Clock::now();
@@ -150,8 +186,11 @@ ExecResult wait_for(Child& child, const ChrootCommand& command, int control) {
       result.timed_out = left.count() <= 0;
       wait_ms = static_cast<int>(std::clamp<int64_t>(left.count() + 1, 0, INT_MAX));
     }
-    pollfd polls[] = {{handle.get(), POLLIN, 0}, {control, POLLIN, 0}};
-    if (!result.timed_out && poll(polls, 2, wait_ms) < 0 && errno != EINTR) fail_errno("poll");
+    std::vector<pollfd> polls{{handle.get(), POLLIN, 0}, {control, POLLIN, 0}};
+    for (const NamedStream& one : streams) polls.push_back({one.pipe.get(), POLLIN, 0});
+    if (!result.timed_out && poll(polls.data(), polls.size(), wait_ms) < 0 && errno != EINTR)
+      fail_errno("poll");
+    for (const NamedStream& one : streams) one.pass_on();
     if (polls[0].revents != 0) {
       result.timed_out = false;
       result.status = child.wait();
@@ -194,6 +233,7 @@ int chroot_main(int control) {
                       : open_file("/dev/null", i == 0 ? O_RDONLY : O_WRONLY);
       if (dup2(stream.get(), static_cast<int>(i)) < 0) fail_errno("dup2");
     }
+    std::vector<NamedStream> streams = open_named_streams(fds.at(0).get());
     const pid_t pid = fork();
     if (pid < 0) fail_errno("fork");
     if (pid == 0) {
@@ -204,13 +244,15 @@ int chroot_main(int control) {
         _exit(exit_setup);
       }
     }
-    // Only the command holds its streams now.
+    // Only the command and its named streams hold these now.
     const Fd null = open_file("/dev/null", O_RDWR);
     for (int i = 0; i < 3; ++i)
       if (dup2(null.get(), i) < 0) fail_errno("dup2");
     Child child(pid, false);
-    const ExecResult result = wait_for(child, command, control);
+    const ExecResult result = wait_for(child, command, control, streams);
     kill_descendants();
+    for (const NamedStream& one : streams) one.pass_on();
+    streams.clear();
     send_message(control, message(Reply::ok, result));
   });
   return done ? 0 : static_cast<int>(ExitCode::machine);

@@ -28,7 +28,7 @@ check_canary() {
 hostile_base() {
   mkdir -p "$test_state/hostile"
   { printf 'FROM base:1\nRUN <<"END"\n' && cat && printf 'END\n'; } >"$test_state/hostile/Dockerfile"
-  expect_exit 0 slipway build "$test_state/hostile" -t hostile:1 --network none "${isolation[@]}"
+  expect_exit 0 slipway build "$test_state/hostile" -t hostile:1 --network none
 }
 
 # Families 1 and 10.
@@ -238,7 +238,7 @@ test_credentials_in_urls_are_written_nowhere() {
   serve "$dir"
   new_dir app
   printf 'FROM base:1\nADD %s/file /file\n' "${url/\/\////name:canary-password@}" >Dockerfile
-  expect_exit 0 slipway build . --progress plain -t x --oci out --metadata-file meta.json "${isolation[@]}"
+  expect_exit 0 slipway build . --progress plain -t x --oci out --metadata-file meta.json
   lacks "$err" canary-password
   unpack out
   equal "$(cat "$root/file")" fetched

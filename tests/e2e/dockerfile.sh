@@ -337,7 +337,7 @@ test_a_dockerfile_from_stdin_and_from_elsewhere() {
   mkdir docker
   printf 'FROM base:1\nCOPY file /\n' >docker/Other.Dockerfile
   expect_exit 0 docker_build -f docker/Other.Dockerfile --oci one
-  printf 'FROM base:1\nCOPY file /\n' | slipway build . -f - --network none -t x "${isolation[@]}" --oci two >/dev/null 2>"$test_state/err2" ||
+  printf 'FROM base:1\nCOPY file /\n' | slipway build . -f - --network none -t x --oci two >/dev/null 2>"$test_state/err2" ||
     fail "$(cat "$test_state/err2")"
   unpack two
   equal "$(<"$root/file")" x
@@ -440,7 +440,7 @@ RUN --network=none echo "offline ${NODE_EXTRA_CA_CERTS:-unset}" >&2
 EOF
   export SSL_CERT_FILE=$test_state/private.pem SOURCE_DATE_EPOCH=1700000000
   local build=(slipway build . --network host --allow network.host --progress plain -t x
-    --build-arg "MARK=${mark:0:20}" "${isolation[@]}")
+    --build-arg "MARK=${mark:0:20}")
   expect_exit 0 "${build[@]}" --host-ca --oci with --iidfile with.id
   contains "$err" $'\n/dev/host-ca.crt'
   contains "$err" "own /own.pem, /dev/host-ca.crt"

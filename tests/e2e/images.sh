@@ -7,6 +7,14 @@
 isolation=()
 if [[ -n ${SLIPWAY_TEST_ISOLATION:-} ]]; then isolation=(--isolation "$SLIPWAY_TEST_ISOLATION"); fi
 
+slipway() {
+  case $1 in
+    build | detect | plan) set -- "$1" "${isolation[@]}" "${@:2}" ;;
+    *) ;;
+  esac
+  "$house/slipway" "$@"
+}
+
 # The store's image base:1: busybox and its links, made by Slipway itself FROM scratch.
 busybox_base() {
   local busybox
@@ -23,11 +31,11 @@ RUN echo root:x:0:0:root:/root:/bin/sh >/etc/passwd && echo app:x:1000:1000::/ap
   && echo root:x:0: >/etc/group && echo app:x:1000: >>/etc/group && chmod 1777 /tmp
 CMD ["sh"]
 EOF
-  expect_exit 0 slipway build "$test_state/base" -t base:1 --network none "${isolation[@]}"
+  expect_exit 0 slipway build "$test_state/base" -t base:1 --network none
 }
 
 # docker_build ARGUMENT…: the Dockerfile in the current folder, without a network, as x:latest.
-docker_build() { slipway build . --network none --progress plain -t x "${isolation[@]}" "$@"; }
+docker_build() { slipway build . --network none --progress plain -t x "$@"; }
 
 # unpack LAYOUT [TAG]: the image's root filesystem; sets $root.
 unpack() {

@@ -189,6 +189,23 @@ TEST_CASE("chroot: nothing outlives a step, and capabilities are Docker's at mos
   CHECK(run(options).out.empty());
 }
 
+TEST_CASE("chroot: /dev/stdout and /dev/stderr are the step's streams, for every user") {
+  if (!possible()) return;
+  Step step(Isolation::chroot, {"tee"});
+  step.spec.user = "1000";
+  CHECK(step.run("echo one > /dev/stdout") == "one\n");
+  CHECK(step.run("echo two > /dev/stderr") == "two\n");
+  CHECK(step.run("echo three | tee /dev/stderr > /dev/null; cat /dev/stdin") == "three\n");
+  // More than a pipe holds, and a writer that goes on until it is killed.
+  CHECK(step.run("i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); "
+                 "done > /dev/stdout")
+            .size() == 3000 * 32);
+  step.spec.timeout = std::chrono::milliseconds(300);
+  CHECK_THAT(step.run("while true; do echo x > /dev/stderr; done"),
+             Catch::Matchers::StartsWith("x\n"));
+  CHECK(step.last.timed_out);
+}
+
 TEST_CASE("chroot: a step without a network opens no socket that leads out") {
   if (!possible()) return;
   Step step(Isolation::chroot, {"perl"});

@@ -361,8 +361,8 @@ TEST_CASE("protection: a step that exchanges a cache's folder for a link leads n
   std::jthread racing([&] {
     rounds = racer.run(
         "python3 -c \"\nimport ctypes,os,time\n"
-        "c=ctypes.CDLL(None,use_errno=True)\nn=0\nend=time.time()+20\n"
-        "while n<1000000 and time.time()<end and not os.path.exists('/cache/stop'):\n"
+        "c=ctypes.CDLL(None,use_errno=True)\nn=0\nend=time.time()+60\n"
+        "while n<1000000 and time.time()<end and (n<100000 or not os.path.exists('/cache/stop')):\n"
         "  c.syscall(316,-100,b'/cache/sub',-100,b'/cache/other',2)\n  n+=1\nprint(n)\"");
   });
   int inside = 0, refused = 0;
