@@ -94,11 +94,21 @@ void write_dir(const Session& session, engine::Engine& engine, const BuildReques
   image::export_dir(context, trees, *request.images.dir, content, options);
 }
 
-std::string next_command_for(const BuildRequest& request, const std::string& name) {
+/// `name` is what the image can be run by.
+std::string next_command_for(const BuildRequest& request, const image::Image& image,
+                             const std::string& name) {
   const ImageOutputs& outputs = request.images;
   if (outputs.docker_archive && *outputs.docker_archive != "-")
     return "docker load -i " + shell_quote(outputs.docker_archive->string());
-  if (outputs.push || outputs.load) return "docker run --rm " + shell_quote(name);
+  if (outputs.push || outputs.load) {
+    std::string command = "docker run --rm ";
+    for (const std::string& port : image.config.config.exposed_ports)
+      if (ends_with(port, "/tcp")) {
+        const std::string number = port.substr(0, port.size() - 4);
+        command += fmt::format("-p {}:{} ", number, number);
+      }
+    return command + shell_quote(name);
+  }
   if (outputs.oci) return "skopeo inspect oci:" + shell_quote(outputs.oci->string());
   return {};
 }
@@ -171,9 +181,10 @@ WrittenImages write_images(const Session& session, engine::Engine& engine,
     json["isolation"] = sandbox::isolation_name(request.isolation);
     write_file_atomic(*request.metadata_file, dump_json(json, 2) + "\n");
   }
-  const std::string first =
-      named[0].names.empty() ? std::string() : oci::parse_reference(named[0].names[0]).familiar();
-  written.next_command = next_command_for(request, first);
+  const std::string first = named[0].names.empty()
+                                ? published[0].config_digest
+                                : oci::parse_reference(named[0].names[0]).familiar();
+  written.next_command = next_command_for(request, named[0].platforms[0], first);
   return written;
 }
 

@@ -1,6 +1,6 @@
 #include "fetch/docker_engine.h"
 
-#include <cerrno>
+#include <atomic>
 #include <exception>
 #include <thread>
 
@@ -27,29 +27,28 @@ std::vector<EngineHas> ask_engine(const Fetcher& fetcher, const std::string& soc
 void load_into_engine(const Fetcher& fetcher, const std::string& socket,
                       const std::function<void(int out)>& write) {
   Pipe pipe = Pipe::create();
-  std::exception_ptr failure;
-  bool reader_gone = false;
+  std::exception_ptr failure, refusal;
+  std::atomic<bool> refused = false;
   std::thread writer([&, out = std::move(pipe.write)] {
-    errno = 0;
     try {
       write(out.get());
     } catch (...) {
-      // The engine refused it halfway: its own words say why.
-      reader_gone = errno == EPIPE;
-      failure = std::current_exception();
+      // Afterwards it fails because nobody reads any more: the engine's own words say why.
+      if (!refused) failure = std::current_exception();
     }
   });
-  std::exception_ptr refusal;
   try {
     Json request = {{"op", "engine_load"}, {"socket", socket}, {"body", pipe.read.get()}};
     Call call(fetcher);
     (void)call.run(std::move(request), {pipe.read.get()});
   } catch (...) {
     refusal = std::current_exception();
+    refused = true;
   }
+  // Until here the pipe had a reader, whatever became of slipway-fetch.
   pipe.read.reset();
   writer.join();
-  if (failure && !(refusal && reader_gone)) std::rethrow_exception(failure);
+  if (failure) std::rethrow_exception(failure);
   if (refusal) std::rethrow_exception(refusal);
 }
 

@@ -157,7 +157,8 @@ test_load_may_not_use_the_socket() {
   contains "$err" "join the group that owns the socket"
 }
 
-# fake_engine: answers every load with the engine's words in fake.json; sets $engine.
+# fake_engine: answers the first load with what stands in fake.1, if there is such a file, others with
+# fake.json; has one image with the layers of layers.json, if there is that. Sets $engine.
 fake_engine() {
   need_program python3
   engine=$test_state/fake
@@ -173,19 +174,29 @@ class Engine(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+    loads = 0
     def do_GET(self):
-        if self.path == "/images/json": return self.answer(200, b"[]")
+        layers = os.path.join(sys.argv[2], "layers.json")
+        if self.path == "/images/json":
+            return self.answer(200, b'[{"Id":"sha256:1"}]' if os.path.exists(layers) else b"[]")
+        if self.path == "/images/sha256%3A1/json":
+            return self.answer(200, b'{"RootFS":{"Layers":' + open(layers, "rb").read() + b"}}")
         self.answer(404, b'{"message":"No such image"}')
     def do_POST(self):
+        Engine.loads += 1
+        body = b""
         while True:
             size = int(self.rfile.readline(), 16)
-            self.rfile.read(size + 2)
+            body += self.rfile.read(size + 2)[:-2]
             if size == 0: break
-        status, text = open(sys.argv[2], "rb").read().split(b" ", 1)
+        open(os.path.join(sys.argv[2], "load.%d.tar" % Engine.loads), "wb").write(body)
+        first = os.path.join(sys.argv[2], "fake.1")
+        name = first if Engine.loads == 1 and os.path.exists(first) else os.path.join(sys.argv[2], "fake.json")
+        status, text = open(name, "rb").read().split(b" ", 1)
         self.answer(int(status), text)
 Server(sys.argv[1], Engine).serve_forever()
 END
-  background python3 "$test_state/fake.py" "$engine" "$test_state/fake.json"
+  background python3 "$test_state/fake.py" "$engine" "$test_state"
   within 10 test -S "$engine"
 }
 
@@ -202,6 +213,26 @@ test_the_engines_own_words() {
   contains "$err" "refuses: broken tar"
   printf '200 {"stream":"Loaded image: x:latest"}\n' >"$test_state/fake.json"
   DOCKER_HOST=unix://$engine expect_exit 0 slipway build . -t x --load
+}
+
+test_an_engine_that_wants_every_layer() {
+  need_program skopeo
+  fake_engine
+  new_app
+  expect_exit 0 docker_build --iidfile ../id --oci ../layout
+  jq -c .rootfs.diff_ids "../layout/blobs/sha256/$(sed 's/.*://' ../id)" >"$test_state/layers.json"
+  local lowest
+  lowest=$(skopeo inspect --raw oci:../layout:latest | jq -r '.layers[0].digest' | sed 's/.*://')
+  printf '500 {"message":"blob not found"}\n' >"$test_state/fake.1"
+  printf '200 {"stream":"Loaded image: x:latest"}\n' >"$test_state/fake.json"
+  DOCKER_HOST=unix://$engine expect_exit 0 docker_build --load
+  contains "$err" "refuses: blob not found; sending all layers"
+  lacks <(tar -tf "$test_state/load.1.tar") "$lowest"
+  contains <(tar -tf "$test_state/load.2.tar") "$lowest"
+  # It talks nonsense.
+  echo '"odd"' >"$test_state/layers.json"
+  DOCKER_HOST=unix://$engine expect_exit 5 docker_build --load
+  contains "$err" "the docker engine at $engine answers oddly"
 }
 
 has_logged() { docker_ logs "$1" | grep -q "$2"; }

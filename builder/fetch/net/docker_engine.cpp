@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -210,17 +211,22 @@ void check_load(const Engine& engine, const Answer& answer) {
 }  // namespace
 
 Json serve_engine(const std::string& op, const Json& request) {
-  Engine engine(request.at("socket").get<std::string>());
+  const auto socket = request.at("socket").get<std::string>();
+  Engine engine(socket);
   if (op == "engine_load") {
     const Answer answer = engine.ask("POST", "/images/load?quiet=1", request.at("body").get<int>());
     engine.check(answer);
     check_load(engine, answer);
     return Json::object();
   }
+  const Json images = request.at("images");
   std::optional<std::vector<std::vector<std::string>>> known;
   Json answers = Json::array();
-  for (const Json& image : request.at("images"))
-    answers.push_back(answer_for(engine, image, known));
+  try {
+    for (const Json& image : images) answers.push_back(answer_for(engine, image, known));
+  } catch (const Json::exception& problem) {
+    fail(ExitCode::outside, "the docker engine at {} answers oddly: {}", socket, problem.what());
+  }
   return {{"images", answers}};
 }
 
