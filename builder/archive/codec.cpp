@@ -15,6 +15,7 @@ namespace {
 // to be no larger on text, level 5 suffices for binaries and takes an eighth less time there.
 constexpr int text_level = 6;
 constexpr int binary_level = 5;
+constexpr int quick_level = 4;
 constexpr int zstd_level = 3;  // the format's default, and that of other image writers
 
 struct DeflateDeleter {
@@ -47,6 +48,9 @@ std::string compressor_name(Codec codec) {
   switch (codec) {
     case Codec::gzip:
       break;
+    case Codec::gzip_quick:
+      return fmt::format("gzip libdeflate " LIBDEFLATE_VERSION_STRING " level {}, chunker 1",
+                         quick_level);
     case Codec::zstd:
       return fmt::format("zstd {} level {}, chunker 1", ZSTD_versionString(), zstd_level);
     case Codec::stored:
@@ -74,9 +78,10 @@ struct ChunkCompressor::State {
 ChunkCompressor::ChunkCompressor(Codec codec) : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.codec = codec;
-  if (codec == Codec::gzip) {
-    state.for_text.reset(libdeflate_alloc_compressor(text_level));
-    state.for_binary.reset(libdeflate_alloc_compressor(binary_level));
+  if (codec == Codec::gzip || codec == Codec::gzip_quick) {
+    const bool quick = codec == Codec::gzip_quick;
+    state.for_text.reset(libdeflate_alloc_compressor(quick ? quick_level : text_level));
+    state.for_binary.reset(libdeflate_alloc_compressor(quick ? quick_level : binary_level));
     if (!state.for_text || !state.for_binary) throw std::bad_alloc();
   } else if (codec == Codec::zstd) {
     state.zstd.reset(ZSTD_createCCtx());
@@ -91,7 +96,8 @@ ChunkCompressor::~ChunkCompressor() = default;
 std::string ChunkCompressor::compress(const char* data, size_t size) {
   State& state = *state_;
   switch (state.codec) {
-    case Codec::gzip: {
+    case Codec::gzip:
+    case Codec::gzip_quick: {
       libdeflate_compressor* compressor =
           (is_binary(data, size) ? state.for_binary : state.for_text).get();
       const size_t bound = libdeflate_gzip_compress_bound(compressor, size);

@@ -9,7 +9,12 @@
 
 namespace slipway::archive {
 
-enum class Codec : uint8_t { gzip, zstd, stored };
+enum class Codec : uint8_t {
+  gzip,
+  gzip_quick,  ///< for image layers: half as fast again, about 3 % larger; no larger than others'
+  zstd,
+  stored
+};
 
 /// "gzip libdeflate 1.14 level 6, 5 for binaries, chunker 1": part of every chunk key and of
 /// manifests.

@@ -1,13 +1,14 @@
 // One buildpack build, start to end: plan → solve → slug → record. The order of what is printed is
 // the platform's (heroku.md §1, §6).
-#include <ctime>
-
 #include "base/digest.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "build/image_outputs.h"
+#include "build/pipeline_facts.h"
 #include "build/pipeline_results.h"
 #include "build/plan.h"
 #include "build/record.h"
+#include "build/slug_image.h"
 #include "report/transcript.h"
 #include "source/procfile.h"
 #include "source/release_yaml.h"
@@ -19,31 +20,6 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// What the pipeline's seal does not hold but the slug and the transcript need; kept beside it.
-struct PipelineFacts {
-  std::vector<std::string> detected;  ///< detect's words, by unit
-  std::vector<Json> resolved;         ///< {"commit", "digest"} by unit
-  source::ProcessTypes defaults;
-  std::string procfile;
-  std::map<std::string, std::string> writers;  ///< path → unit's display
-  Json reports = Json::object();
-
-  Json to_json() const {
-    return {{"detected", detected}, {"resolved", resolved}, {"defaults", defaults},
-            {"procfile", procfile}, {"writers", writers},   {"reports", reports}};
-  }
-  static PipelineFacts from_json(const Json& value) {
-    PipelineFacts facts;
-    facts.detected = value.at("detected").get<std::vector<std::string>>();
-    facts.resolved = value.at("resolved").get<std::vector<Json>>();
-    facts.defaults = value.at("defaults").get<source::ProcessTypes>();
-    facts.procfile = value.at("procfile").get<std::string>();
-    facts.writers = value.at("writers").get<std::map<std::string, std::string>>();
-    facts.reports = value.at("reports");
-    return facts;
-  }
-};
-
 std::string minutes_text(milliseconds limit) {
   const auto whole = std::chrono::round<std::chrono::minutes>(limit);
   return whole == limit ? fmt::format("{} minutes", whole.count()) : format_duration(limit);
@@ -54,6 +30,7 @@ class AppBuild {
   AppBuild(const Session& session, const BuildRequest& request, BuildRecorder& record,
            Project project)
       : session_(session), request_(request), record_(record) {
+    check_buildpack_flags(request_);
     plan_ = make_plan(session_, request_, std::move(project));
   }
 
@@ -76,12 +53,12 @@ class AppBuild {
   PipelineFacts run_pipeline(const buildpack::Pipeline& pipeline);
   void run_detect(const buildpack::Pipeline& pipeline, size_t unit, PipelineFacts& facts);
   void run_compile(const buildpack::Pipeline& pipeline, size_t unit, const PipelineFacts& facts);
-  void run_reports(const buildpack::Pipeline& pipeline, const graph::NodeRef& state,
-                   PipelineFacts& facts);
+  void run_reports(const buildpack::Pipeline& pipeline, PipelineFacts& facts);
   std::string read_procfile(const cache::Result& sealed);
   cache::Artifact make_slug(const cache::Result& sealed, int64_t source_time);
+  BuiltImage make_image(const cache::Result& sealed, const PipelineFacts& facts,
+                        const source::ProcessTypes& types, int64_t time);
   void check_size(const cache::Artifact& artifact, const archive::Tree& tree);
-  int64_t source_time(const Digest& content) const;
   slug::Manifest make_manifest(const PipelineFacts& facts, const source::ProcessTypes& types,
                                const cache::Artifact& artifact, int64_t time) const;
   [[noreturn]] void reject(Error error);
@@ -193,7 +170,7 @@ void AppBuild::run_compile(const buildpack::Pipeline& pipeline, size_t unit,
     (void)plan_.engine->solve(pipeline.steps[unit].compile);
   } catch (const engine::StepFailed& failed) {
     PipelineFacts ignored = facts;
-    run_reports(pipeline, pipeline.steps[unit].compile, ignored);
+    run_reports(pipeline, ignored);
     if (failed.result().timed_out) {
       out().error(fmt::format("Timed out compiling {} app ({})", facts.detected[unit],
                               minutes_text(request_.timeout)));
@@ -216,8 +193,7 @@ void AppBuild::run_compile(const buildpack::Pipeline& pipeline, size_t unit,
 }
 
 // REP-1: telemetry only; its failures and its output concern nobody.
-void AppBuild::run_reports(const buildpack::Pipeline& pipeline, const graph::NodeRef& state,
-                           PipelineFacts& facts) {
+void AppBuild::run_reports(const buildpack::Pipeline& pipeline, PipelineFacts& facts) {
   for (size_t unit = 0; unit < plan_.spec.units.size(); ++unit) {
     try {
       const cache::Result result =
@@ -231,7 +207,6 @@ void AppBuild::run_reports(const buildpack::Pipeline& pipeline, const graph::Nod
       continue;
     }
   }
-  (void)state;
 }
 
 PipelineFacts AppBuild::run_pipeline(const buildpack::Pipeline& pipeline) {
@@ -262,7 +237,7 @@ PipelineFacts AppBuild::run_pipeline(const buildpack::Pipeline& pipeline) {
     out().error(error.what());
     reject(error);
   }
-  run_reports(pipeline, pipeline.release, facts);
+  run_reports(pipeline, facts);
   const engine::Solved sealed = plan_.engine->solve(pipeline.seal);
   facts.procfile = read_procfile(sealed.result);
   for (const buildpack::Unit& unit : plan_.spec.units) {
@@ -290,16 +265,6 @@ std::string AppBuild::read_procfile(const cache::Result& sealed) {
   return read_all(reader->open({"Procfile"}).at(0).get(), 1 << 20);
 }
 
-int64_t AppBuild::source_time(const Digest& content) const {
-  if (request_.source_date_epoch) return std::max<int64_t>(1, *request_.source_date_epoch);
-  if (plan_.source.commit_time) return std::max<int64_t>(1, *plan_.source.commit_time);
-  // One time derived from the source: the same for the same content, another for another, because
-  // web servers make ETags from size and time. Between 2001 and 2017, so always in the past.
-  uint64_t number = 0;
-  for (size_t i = 0; i < 6; ++i) number = number << 8 | content.bytes[i];
-  return 1'000'000'000 + static_cast<int64_t>(number % 500'000'000);
-}
-
 cache::Artifact AppBuild::make_slug(const cache::Result& sealed, int64_t time) {
   const archive::Tree tree = session_.store.read_tree(sealed.trees.at(0));
   std::unique_ptr<sandbox::TreeReader> reader;
@@ -321,6 +286,33 @@ cache::Artifact AppBuild::make_slug(const cache::Result& sealed, int64_t time) {
   const cache::Artifact artifact = slug::write_slug(session_.store, plan_.engine->lease(), input);
   check_size(artifact, tree);
   return artifact;
+}
+
+BuiltImage AppBuild::make_image(const cache::Result& sealed, const PipelineFacts& facts,
+                                const source::ProcessTypes& types, int64_t time) {
+  const archive::Tree tree = session_.store.read_tree(sealed.trees.at(0));
+  std::unique_ptr<sandbox::TreeReader> reader;
+  SlugImageInput input;
+  input.stack = plan_.stack;
+  input.tree = &tree;
+  input.open = [&](const std::vector<std::string>& paths) {
+    if (!reader)
+      reader = plan_.engine->worker().read_tree(plan_.engine->stack_of(sealed),
+                                                sealed.extra.at("path").get<std::string>());
+    return reader->open(paths);
+  };
+  input.writers = facts.writers;
+  for (const buildpack::Unit& unit : plan_.spec.units) input.packs.push_back(unit.display);
+  input.types = types;
+  input.source_time = time;
+  input.app = plan_.app;
+  input.commit = plan_.source.commit;
+  out().step("Making the image...");
+  Bases bases(session_, make_fetcher(session_), *plan_.stacks, false);
+  BuiltImage built;
+  built.named.platforms.push_back(make_slug_image(session_, *plan_.engine, bases, request_, input));
+  built.snapshots.push_back(0);
+  return built;
 }
 
 void AppBuild::check_size(const cache::Artifact& artifact, const archive::Tree& tree) {
@@ -378,6 +370,7 @@ slug::Manifest AppBuild::make_manifest(const PipelineFacts& facts,
 
 BuildOutcome AppBuild::build() {
   const auto started = steady_clock::now();
+  if (request_.images.wanted()) check_stack_is_image(plan_.stack);
   if (request_.on_failed_step) plan_.engine->set_on_failed_step(request_.on_failed_step);
   announce();
   choose_packs();
@@ -434,7 +427,8 @@ BuildOutcome AppBuild::build() {
     out().plain(line);
   out().plain("");
 
-  const int64_t time = source_time(plan_.engine->content(plan_.spec.source));
+  const int64_t time = source_time(request_.source_date_epoch, plan_.source,
+                                   plan_.engine->content(plan_.spec.source));
   const cache::Artifact artifact = make_slug(sealed, time);
   out().detail("Done: " + format_size(artifact.size_bytes));
   if (artifact.size_bytes > slug::soft_limit_bytes)
@@ -446,8 +440,10 @@ BuildOutcome AppBuild::build() {
   outcome.artifact = artifact;
   outcome.snapshot = sealed.snapshot;
   outcome.manifest = make_manifest(facts, types, artifact, time);
+  std::vector<BuiltImage> images;
+  if (request_.images.wanted()) images.push_back(make_image(sealed, facts, types, time));
   try {
-    write_outputs(session_.store, request_, outcome);
+    write_slug_file(session_.store, request_, outcome);
   } catch (const Error& error) {
     // A damaged part of the store is met here and dropped, the artifact with it: compressed again,
     // the same bytes. What went to stdout cannot be taken back.
@@ -455,8 +451,16 @@ BuildOutcome AppBuild::build() {
     if (!dropped || request_.slug == "-") throw;
     out().warning(error.cause() + "; compressing it anew");
     (void)make_slug(sealed, time);
-    write_outputs(session_.store, request_, outcome);
+    write_slug_file(session_.store, request_, outcome);
   }
+  Json metadata = outcome.manifest.to_json();
+  metadata["build"] = outcome.build_id;
+  WrittenImages written;
+  if (!images.empty())
+    written = write_images(session_, *plan_.engine, request_, plan_, metadata, images);
+  else if (request_.metadata_file)
+    write_file_atomic(*request_.metadata_file, dump_json(metadata, 2) + "\n");
+  outcome.image_ids = written.ids;
 
   RemoteCaches::Built built;
   built.pipelines = {pipeline.seal};
@@ -490,7 +494,8 @@ BuildOutcome AppBuild::build() {
     finished.steps_total = finished.steps_cached =
         static_cast<int>(graph::topological_order(pipeline.seal).size());
   finished.artifact_size = artifact.size_bytes;
-  finished.next_command = next_command(request_, outcome);
+  finished.next_command =
+      images.empty() || request_.slug ? next_command(request_, outcome) : written.next_command;
   record_.finish_ok(finished, outcome);
   // After the work: shrink to the limit, drop what nobody needs.
   tidy_store(session_.store, *plan_.engine);
@@ -503,50 +508,6 @@ BuildOutcome build_with_buildpacks(const Session& session, const BuildRequest& r
                                    BuildRecorder& record, Project project,
                                    const StrategyChoice& choice) {
   return AppBuild(session, request, record, std::move(project)).run(choice);
-}
-
-DetectOutcome detect_app(const Session& session, const BuildRequest& request) {
-  Plan plan = make_plan(session, request, open_project(session, request));
-  DetectOutcome outcome;
-  outcome.app = plan.app;
-  outcome.stack = plan.stack;
-  outcome.reason = plan.selection.reason;
-  outcome.notes = plan.selection.notes;
-  outcome.rows = detect_packs(plan, session, request).rows;
-  tidy_store(session.store, *plan.engine);
-  return outcome;
-}
-
-Json plan_app(const Session& session, const BuildRequest& request) {
-  Plan plan = make_plan(session, request, open_project(session, request));
-  std::vector<source::BuildpackRef> refs = plan.selection.buildpacks;
-  if (plan.selection.origin == source::Selection::Origin::detection) {
-    const Detection detection = detect_packs(plan, session, request);
-    if (detection.hits.empty())
-      throw Error(ExitCode::not_detected, "no buildpack applies to this app");
-    refs = {plan.selection.buildpacks[detection.hits.front()]};
-  }
-  add_units(plan, session, request, refs);
-  const buildpack::Pipeline pipeline = buildpack::make_pipeline(plan.spec);
-  Json steps = Json::array();
-  for (const graph::NodeRef& node : graph::topological_order(pipeline.seal)) {
-    Json fields = Json::object();
-    for (const auto& [name, value] : graph::definition_fields(node->op())) fields[name] = value;
-    Json inputs = Json::array();
-    for (const graph::NodeRef& input : node->inputs()) inputs.push_back(input->digest().hex());
-    steps.push_back({{"digest", node->digest().hex()},
-                     {"op", node->kind()},
-                     {"title", node->description().title},
-                     {"key", plan.engine->key(node).hex()},
-                     {"cached", plan.engine->lookup(node).has_value()},
-                     {"inputs", inputs},
-                     {"definition", fields}});
-  }
-  return {{"app", plan.app},
-          {"strategy", "buildpack"},
-          {"reason", plan.selection.reason},
-          {"stack", plan.stack},
-          {"steps", steps}};
 }
 
 }  // namespace slipway::build

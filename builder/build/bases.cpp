@@ -7,7 +7,6 @@
 #include "image/layers.h"
 #include "image/names.h"
 #include "oci/manifest.h"
-#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -16,10 +15,16 @@ bool is_stack(const std::string& reference) {
   return starts_with(reference, "stack:");
 }
 
-/// What a stack's image is started with: Debian's own image says the same.
-oci::ImageConfig stack_config(const oci::Platform& platform) {
+/// What a stack's image is started with: Debian's own image says the same. Its history has an entry
+/// for each layer: without one it would be scratch.
+oci::ImageConfig stack_config(const std::string& reference, size_t layers,
+                              const oci::Platform& platform) {
   oci::ImageConfig config = oci::scratch_config(platform);
   config.config.cmd = std::vector<std::string>{"bash"};
+  oci::History entry;
+  entry.created = "1980-01-01T00:00:01Z";
+  entry.created_by = "slipway: " + reference;
+  config.history.assign(std::max<size_t>(layers, 1), entry);
   return config;
 }
 
@@ -33,6 +38,7 @@ struct Bases::Known {
   /// registry's image by bring().
   image::Image image;
   std::optional<oci::Reference> registry;
+  std::string stored_id;         ///< of one of the store's own images that is not unpacked yet
   std::string manifest, config;  ///< of a registry's image
   std::mutex bringing;
   std::optional<engine::ResolvedImage> brought;
@@ -87,14 +93,15 @@ std::shared_ptr<Bases::Known> Bases::look_up(engine::Engine& engine, const std::
     auto known = std::make_shared<Known>();
     known->reference = reference;
     known->platform = platform;
-    known->image.config = stack_config(platform);
+    known->brought = stacks_.resolve(engine, graph::ImageOp{reference, {}});
+    known->image.config = stack_config(reference, known->brought->layers.size(), platform);
     return known;
   }
   if (const auto file = image::parse_local_source(reference)) {
     auto known = std::make_shared<Known>();
     known->reference = reference;
     known->platform = platform;
-    const image::Trees trees = trees_of(engine);
+    const image::Trees trees = image_trees(session_.store, engine);
     image::Imported imported =
         image::import_local(context(engine, trees, reference), *file, platform);
     known->image = std::move(imported.image);
@@ -108,8 +115,11 @@ std::shared_ptr<Bases::Known> Bases::look_up(engine::Engine& engine, const std::
       known->reference = reference;
       known->platform = platform;
       known->image = std::move(stored->image);
-      known->brought =
-          engine::ResolvedImage{stored->image_id, session_.store.chain(stored->snapshot)};
+      if (stored->snapshot == 0 && !known->image.layers.empty())
+        known->stored_id = stored->image_id;
+      else
+        known->brought =
+            engine::ResolvedImage{stored->image_id, session_.store.chain(stored->snapshot)};
       return known;
     }
   }
@@ -138,8 +148,11 @@ void Bases::bring(engine::Engine& engine, Known& known) {
       engine.lease().protect_snapshot(known.brought->layers.front());
     return;
   }
-  if (is_stack(known.reference)) {
-    known.brought = stacks_.resolve(engine, graph::ImageOp{known.reference, {}});
+  if (!known.stored_id.empty()) {
+    const image::Trees trees = image_trees(session_.store, engine);
+    const image::Imported unpacked =
+        image::unpack_image(context(engine, trees, known.reference), known.image);
+    known.brought = engine::ResolvedImage{known.stored_id, session_.store.chain(unpacked.snapshot)};
     return;
   }
   // Layers of other images may be here already.
@@ -149,7 +162,7 @@ void Bases::bring(engine::Engine& engine, Known& known) {
   request.reference = *known.registry;
   for (const oci::Descriptor& layer : manifest->layers)
     if (!session_.store.has_blob(layer.digest.substr(7))) request.blobs.push_back(layer);
-  const image::Trees trees = trees_of(engine);
+  const image::Trees trees = image_trees(session_.store, engine);
   LayerPull pull(fetcher_, std::move(request), session_.cancel);
   image::Imported imported;
   try {
@@ -164,12 +177,6 @@ void Bases::bring(engine::Engine& engine, Known& known) {
   }
   known.image = std::move(imported.image);
   known.brought = resolved(imported.snapshot, imported.chain_id);
-}
-
-image::Trees Bases::trees_of(engine::Engine& engine) {
-  return image_trees(
-      session_.store, [&engine]() -> sandbox::Worker& { return engine.worker(); },
-      sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
 }
 
 image::ImportContext Bases::context(engine::Engine& engine, const image::Trees& trees,
@@ -217,10 +224,13 @@ image::Image Bases::image_of(engine::Engine& engine, const dockerfile::BaseReque
   }
   image::LayerOptions options;
   options.cancel = &session_.cancel;
-  known->image.layers =
-      image::write_layers(session_.store, engine.lease(), trees_of(engine), inputs, options);
+  known->image.layers = image::write_layers(session_.store, engine.lease(),
+                                            image_trees(session_.store, engine), inputs, options);
   for (const image::Layer& layer : known->image.layers)
     known->image.config.diff_ids.push_back(layer.diff_id);
+  if (!chain.empty())
+    image::remember_layers(session_.store, image_trees(session_.store, engine).ids,
+                           known->image.config.diff_ids, chain.front());
   return known->image;
 }
 

@@ -44,7 +44,6 @@ class Bases {
   image::ImportContext context(engine::Engine& engine, const image::Trees& trees,
                                const std::string& shown);
   engine::ResolvedImage resolved(cache::SnapshotId top, const std::string& chain_id) const;
-  image::Trees trees_of(engine::Engine& engine);
 
   const Session& session_;
   fetch::Fetcher fetcher_;

@@ -1,12 +1,14 @@
 // From a request to a finished build of whichever kind, and its record.
 #include "build/app_build.h"
 #include "build/container_build.h"
+#include "build/image_load.h"
 
 namespace slipway::build {
 namespace {
 
 BuildOutcome build_recorded(const Session& session, const BuildRequest& request,
                             BuildRecorder& record) {
+  if (request.images.load) check_engine(request.images.engine_socket);
   Project project = open_project(session, request);
   const StrategyChoice choice = choose_strategy(project, request);
   record.start(project.app, project.app_id);

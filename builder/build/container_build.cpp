@@ -9,9 +9,9 @@
 #include "build/container_units.h"
 #include "build/image_outputs.h"
 #include "build/image_trees.h"
+#include "build/plan.h"
 #include "build/remote_cache.h"
 #include "image/layers.h"
-#include "sandbox/ids.h"
 
 namespace slipway::build {
 namespace {
@@ -29,6 +29,21 @@ std::string rfc3339(int64_t seconds) {
   return text;
 }
 
+Json heroku_about(const source::HerokuYml& yml) {
+  Json about = Json::object();
+  Json addons = Json::array();
+  for (const source::HerokuAddon& addon : yml.addons)
+    addons.push_back({{"plan", addon.plan}, {"as", addon.as}});
+  about["setup"] = {{"addons", addons}, {"config", yml.setup_config}};
+  if (yml.release)
+    about["release"] = {{"image", yml.release->image}, {"command", yml.release->line()}};
+  Json run = Json::object();
+  for (const source::HerokuCommand& process : yml.processes)
+    run[process.name] = {{"image", process.image}, {"command", process.line()}};
+  about["run"] = run;
+  return about;
+}
+
 /// One unit for one platform.
 struct Target {
   const ContainerUnit* unit = nullptr;
@@ -38,7 +53,8 @@ struct Target {
 
 class ContainerBuild {
  public:
-  ContainerBuild(const Session& session, const BuildRequest& request, BuildRecorder& record,
+  /// Without a recorder nothing may be built.
+  ContainerBuild(const Session& session, const BuildRequest& request, BuildRecorder* record,
                  Project project)
       : session_(session),
         request_(request),
@@ -49,14 +65,9 @@ class ContainerBuild {
         caches_(session, make_fetcher(session), request.cache_from) {}
 
   BuildOutcome run(const StrategyChoice& choice) {
-    out().emit(report::BuildStarted{record_.id(), project_.app, strategy_name(choice.strategy),
+    out().emit(report::BuildStarted{record_->id(), project_.app, strategy_name(choice.strategy),
                                     choice.reason, container_stack});
-    for (const std::string& note : choice.notes) out().warning(note);
-    bases_.serve(stacks_);
-    plan_ = plan_containers(project_, request_, choice.strategy);
-    for (const std::string& warning : plan_.warnings) out().warning(warning);
-    hide_secrets();
-    start_engine();
+    prepare(choice);
     try {
       return build();
     } catch (const Error&) {
@@ -65,8 +76,22 @@ class ContainerBuild {
     }
   }
 
+  Json describe(const StrategyChoice& choice) {
+    prepare(choice);
+    std::vector<graph::NodeRef> roots;
+    for (const Target& target : compile_all())
+      if (target.compiled.root) roots.push_back(target.compiled.root);
+    return {{"app", project_.app},
+            {"strategy", strategy_name(choice.strategy)},
+            {"reason", choice.reason},
+            {"stack", container_stack},
+            {"steps", describe_steps(*engine_, roots)}};
+  }
+
  private:
   report::Stream& out() { return session_.stream; }
+  void prepare(const StrategyChoice& choice);
+  std::vector<Target> compile_all();
   void hide_secrets();
   void start_engine();
   BuildOutcome build();
@@ -74,11 +99,6 @@ class ContainerBuild {
   void tell_findings(const Target& target);
   void solve(const std::vector<Target>& targets);
   [[noreturn]] void tell_failure(const Target& target, const engine::StepFailed& failed);
-  image::Trees trees() {
-    return image_trees(
-        session_.store, [this]() -> sandbox::Worker& { return engine_->worker(); },
-        sandbox::plan_ids(session_.store.id_base()).single_id() ? "single" : "mapped");
-  }
   image::Image make_image(const Target& target);
   std::vector<BuiltImage> make_images(const std::vector<Target>& targets);
   std::string created(const cache::Result& result) const;
@@ -93,7 +113,7 @@ class ContainerBuild {
 
   const Session& session_;
   const BuildRequest& request_;
-  BuildRecorder& record_;
+  BuildRecorder* record_;
   Project project_;
   ContainerPlan plan_;
   stack::Stacks stacks_;
@@ -101,6 +121,15 @@ class ContainerBuild {
   RemoteCaches caches_;
   std::unique_ptr<engine::Engine> engine_;
 };
+
+void ContainerBuild::prepare(const StrategyChoice& choice) {
+  bases_.serve(stacks_);
+  for (const std::string& note : choice.notes) out().warning(note);
+  plan_ = plan_containers(project_, request_, choice.strategy);
+  for (const std::string& warning : plan_.warnings) out().warning(warning);
+  hide_secrets();
+  start_engine();
+}
 
 // Values that only a step may see: secrets, and config vars that became build args.
 void ContainerBuild::hide_secrets() {
@@ -193,7 +222,7 @@ void ContainerBuild::tell_failure(const Target& target, const engine::StepFailed
     std::string hint = error.hint();
     if (!tail.empty()) hint += "\nlast output:\n" + tail;
     hint += fmt::format("\nthe full log is in {}; --debug opens a shell where it failed",
-                        session_.store.log_path(record_.id()).string());
+                        session_.store.log_path(record_->id()).string());
     throw Error(ExitCode::build_failed, error.cause())
         .set_pos(*error.pos())
         .set_hint(std::string(trim(hint)));
@@ -265,8 +294,9 @@ image::Image ContainerBuild::make_image(const Target& target) {
     out().emit(report::Progress{0, "compressing", done, total, done == total});
   };
   options.on_warning = [this](const std::string& text) { out().warning(text); };
+  const image::Trees trees = image_trees(session_.store, *engine_);
   for (image::Layer& layer :
-       image::write_layers(session_.store, engine_->lease(), trees(), inputs, options)) {
+       image::write_layers(session_.store, engine_->lease(), trees, inputs, options)) {
     image.config.diff_ids.push_back(layer.diff_id);
     image.layers.push_back(std::move(layer));
   }
@@ -313,8 +343,7 @@ void ContainerBuild::write_caches(const std::vector<Target>& targets) {
   caches_.write(*engine_, request_.cache_to, built);
 }
 
-BuildOutcome ContainerBuild::build() {
-  const auto started = steady_clock::now();
+std::vector<Target> ContainerBuild::compile_all() {
   std::vector<oci::Platform> platforms = request_.container.platforms;
   if (platforms.empty()) platforms.push_back(oci::native_platform());
   std::vector<Target> targets;
@@ -324,20 +353,34 @@ BuildOutcome ContainerBuild::build() {
       // L1: only the first platform reports.
       if (platform == platforms.front()) tell_findings(targets.back());
     }
+  return targets;
+}
+
+BuildOutcome ContainerBuild::build() {
+  const auto started = steady_clock::now();
+  const std::vector<Target> targets = compile_all();
   solve(targets);
 
   BuildOutcome outcome;
-  outcome.build_id = record_.id();
+  outcome.build_id = record_->id();
   outcome.app = project_.app;
   outcome.app_id = project_.app_id;
   outcome.cached = engine_->steps_ran() == 0;
-  std::vector<BuiltImage> images = make_images(targets);
-  const WrittenImages written =
-      write_images(session_, *engine_, request_, project_, plan_.heroku_yml, images);
-  outcome.image_ids = written.ids;
+  WrittenImages written;
+  if (request_.images.wanted() || request_.metadata_file) {
+    std::vector<BuiltImage> images = make_images(targets);
+    Json metadata = Json::object();
+    if (plan_.heroku_yml) metadata["heroku.yml"] = heroku_about(*plan_.heroku_yml);
+    written = write_images(session_, *engine_, request_, project_, metadata, images);
+    outcome.image_ids = written.ids;
+  } else if (request_.cache_to.empty()) {
+    out().warning(
+        "no output was asked for: the result stays in the cache (name it with -t, write it with "
+        "--oci, --docker-archive or --dir, or --push it)");
+  }
   write_caches(targets);
 
-  project_.state.last = {{"build", record_.id()}, {"images", written.about}};
+  project_.state.last = {{"build", record_->id()}, {"images", written.about}};
   project_.state.save(session_.store);
   if (engine_->worker_started()) session_.store.sync();
   outcome.duration = duration_cast<milliseconds>(steady_clock::now() - started);
@@ -348,7 +391,7 @@ BuildOutcome ContainerBuild::build() {
   finished.steps_total = engine_->steps_ran() + finished.steps_cached;
   finished.artifact_size = written.size_bytes;
   finished.next_command = written.next_command;
-  record_.finish_ok(finished, outcome);
+  record_->finish_ok(finished, outcome);
   tidy_store(session_.store, *engine_);
   return outcome;
 }
@@ -358,7 +401,25 @@ BuildOutcome ContainerBuild::build() {
 BuildOutcome build_containers(const Session& session, const BuildRequest& request,
                               BuildRecorder& record, Project project,
                               const StrategyChoice& choice) {
-  return ContainerBuild(session, request, record, std::move(project)).run(choice);
+  return ContainerBuild(session, request, &record, std::move(project)).run(choice);
+}
+
+DetectOutcome detect_containers(const BuildRequest& request, const Project& project,
+                                const StrategyChoice& choice) {
+  DetectOutcome outcome;
+  outcome.app = project.app;
+  outcome.strategy = strategy_name(choice.strategy);
+  outcome.stack = container_stack;
+  outcome.reason = choice.reason;
+  outcome.notes = choice.notes;
+  for (const ContainerUnit& unit : plan_containers(project, request, choice.strategy).units)
+    outcome.images.push_back({unit.name, unit.file.file, unit.target});
+  return outcome;
+}
+
+Json plan_images(const Session& session, const BuildRequest& request, Project project,
+                 const StrategyChoice& choice) {
+  return ContainerBuild(session, request, nullptr, std::move(project)).describe(choice);
 }
 
 }  // namespace slipway::build

@@ -11,4 +11,11 @@ namespace slipway::build {
 BuildOutcome build_containers(const Session& session, const BuildRequest& request,
                               BuildRecorder& record, Project project, const StrategyChoice& choice);
 
+/// `slipway detect`: reads and checks the files, builds nothing.
+DetectOutcome detect_containers(const BuildRequest& request, const Project& project,
+                                const StrategyChoice& choice);
+/// `slipway plan`: the graph of all images, see plan_app(). Bases are asked for as a build would.
+Json plan_images(const Session& session, const BuildRequest& request, Project project,
+                 const StrategyChoice& choice);
+
 }  // namespace slipway::build

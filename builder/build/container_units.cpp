@@ -38,6 +38,8 @@ std::optional<Found> find_in(const fs::path& folder, const std::string& path) {
 }
 
 Found read_named(const Project& project, const std::string& file) {
+  if (file == "-" && project.source.identity == stdin_source)
+    throw Error(ExitCode::usage, "-f - and the source - both want stdin");
   if (file == "-") return {"<stdin>", read_all(STDIN_FILENO, dockerfile_bytes_max), {}, {}};
   // Of a fetched source nothing lies where the caller is.
   if (!project.source.temporary && fs::exists(file)) {
@@ -51,6 +53,7 @@ Found read_named(const Project& project, const std::string& file) {
 }
 
 Found read_default(const Project& project) {
+  if (project.source.dockerfile) return {"<stdin>", *project.source.dockerfile, {}, {}};
   for (const char* name : default_names)
     if (auto found = find_in(project.source.folder, name)) return *found;
   throw Error(ExitCode::not_detected,

@@ -4,7 +4,11 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "build/image_load.h"
+#include "build/image_trees.h"
 #include "image/blobs.h"
+#include "image/export_dir.h"
+#include "image/import.h"
 #include "image/names.h"
 #include "oci/reference.h"
 
@@ -27,21 +31,6 @@ std::vector<std::string> names_of(const BuiltImage& image, const BuildRequest& r
     names.push_back(reference.canonical());
   }
   return names;
-}
-
-Json heroku_about(const source::HerokuYml& yml) {
-  Json about = Json::object();
-  Json addons = Json::array();
-  for (const source::HerokuAddon& addon : yml.addons)
-    addons.push_back({{"plan", addon.plan}, {"as", addon.as}});
-  about["setup"] = {{"addons", addons}, {"config", yml.setup_config}};
-  if (yml.release)
-    about["release"] = {{"image", yml.release->image}, {"command", yml.release->line()}};
-  Json run = Json::object();
-  for (const source::HerokuCommand& process : yml.processes)
-    run[process.name] = {{"image", process.image}, {"command", process.line()}};
-  about["run"] = run;
-  return about;
 }
 
 /// Layers come from the store; a registry that has them is not sent them.
@@ -75,6 +64,35 @@ void push(const Session& session, engine::Engine& engine, const image::Named& na
   }
 }
 
+/// One image and platform: its files; several: a folder for each.
+void write_dir(const Session& session, engine::Engine& engine, const BuildRequest& request,
+               const image::ExportContext& context, const std::vector<BuiltImage>& images) {
+  std::vector<image::DirTree> content;
+  const image::Trees trees = image_trees(session.store, engine);
+  const auto warn = [&session](const std::string& text) { session.stream.warning(text); };
+  for (const BuiltImage& image : images)
+    for (size_t i = 0; i < image.snapshots.size(); ++i) {
+      image::DirTree tree;
+      cache::SnapshotId snapshot = image.snapshots[i];
+      if (snapshot == 0 && !image.named.platforms.at(i).layers.empty())
+        snapshot = image::unpack_image({session.store, engine.lease(), trees, session.cancel, warn,
+                                        [](uint64_t, uint64_t) {}},
+                                       image.named.platforms[i])
+                       .snapshot;
+      if (snapshot != 0) tree.stack = session.store.chain(snapshot);
+      tree.folder = image.process_type;
+      if (image.snapshots.size() > 1) {
+        if (!tree.folder.empty()) tree.folder += "_";
+        tree.folder += image::platform_folder(image.named.platforms.at(i).config.platform);
+      }
+      content.push_back(std::move(tree));
+    }
+  image::DirOptions options;
+  options.clamp_time = request.source_date_epoch;
+  options.on_warning = warn;
+  image::export_dir(context, trees, *request.images.dir, content, options);
+}
+
 std::string next_command_for(const BuildRequest& request, const std::string& name) {
   const ImageOutputs& outputs = request.images;
   if (outputs.docker_archive && *outputs.docker_archive != "-")
@@ -97,8 +115,7 @@ std::string name_for_process(const std::string& reference, const std::string& pr
 
 WrittenImages write_images(const Session& session, engine::Engine& engine,
                            const BuildRequest& request, const Project& project,
-                           const std::optional<source::HerokuYml>& heroku_yml,
-                           std::vector<BuiltImage>& images) {
+                           const Json& metadata, std::vector<BuiltImage>& images) {
   const ImageOutputs& outputs = request.images;
   std::vector<image::Named> named;
   for (BuiltImage& image : images) {
@@ -114,8 +131,10 @@ WrittenImages write_images(const Session& session, engine::Engine& engine,
   if (outputs.oci_archive) (void)image::export_oci_archive(context, *outputs.oci_archive, named);
   if (outputs.docker_archive)
     (void)image::export_docker_archive(context, *outputs.docker_archive, named);
+  if (outputs.dir) write_dir(session, engine, request, context, images);
   if (outputs.push)
     for (const image::Named& one : named) push(session, engine, one);
+  if (outputs.load) load_images(session, context, outputs.engine_socket, named);
 
   std::set<std::string> counted;
   for (size_t i = 0; i < images.size(); ++i) {
@@ -144,10 +163,10 @@ WrittenImages write_images(const Session& session, engine::Engine& engine,
   if (outputs.iidfile) write_file_atomic(*outputs.iidfile, join(written.ids, "\n"));
   if (request.metadata_file) {
     // buildx's keys for one image; with several each stands in "images".
-    Json json = written.about.size() == 1 ? written.about[0] : Json::object();
+    Json json = metadata;
+    if (written.about.size() == 1) json.update(written.about[0]);
     json["app"] = project.app;
     json["images"] = written.about;
-    if (heroku_yml) json["heroku.yml"] = heroku_about(*heroku_yml);
     write_file_atomic(*request.metadata_file, dump_json(json, 2) + "\n");
   }
   const std::string first =

@@ -1,5 +1,7 @@
 #include "build/image_trees.h"
 
+#include "sandbox/ids.h"
+
 namespace slipway::build {
 
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
@@ -30,6 +32,12 @@ image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worke
     return worker().unpack(wanted.target, archive, options);
   };
   return trees;
+}
+
+image::Trees image_trees(const cache::Store& store, engine::Engine& engine) {
+  return image_trees(
+      store, [&engine]() -> sandbox::Worker& { return engine.worker(); },
+      sandbox::plan_ids(store.id_base()).single_id() ? "single" : "mapped");
 }
 
 }  // namespace slipway::build

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "cache/store.h"
+#include "engine/engine.h"
 #include "image/image.h"
 #include "sandbox/worker.h"
 
@@ -13,5 +14,7 @@ namespace slipway::build {
 /// the store must outlive the answer.
 image::Trees image_trees(const cache::Store& store, std::function<sandbox::Worker&()> worker,
                          const std::string& ids);
+/// With the engine's worker, started when it is first needed.
+image::Trees image_trees(const cache::Store& store, engine::Engine& engine);
 
 }  // namespace slipway::build

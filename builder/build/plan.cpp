@@ -1,5 +1,7 @@
 #include "build/plan.h"
 
+#include <set>
+
 #include "base/files.h"
 #include "base/installation.h"
 #include "base/text.h"
@@ -134,6 +136,29 @@ void add_units(Plan& plan, const Session& session, const BuildRequest& request,
   const std::string hex = key.finish().hex();
   plan.spec.request_id = fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4),
                                      hex.substr(12, 4), hex.substr(16, 4), hex.substr(20, 12));
+}
+
+Json describe_steps(engine::Engine& engine, const std::vector<graph::NodeRef>& roots) {
+  Json steps = Json::array();
+  std::set<Digest> seen;
+  // First all that is wanted of directories.
+  for (const graph::NodeRef& root : roots) (void)engine.key(root);
+  for (const graph::NodeRef& root : roots)
+    for (const graph::NodeRef& node : graph::topological_order(root)) {
+      if (!seen.insert(node->digest()).second) continue;
+      Json fields = Json::object();
+      for (const auto& [name, value] : graph::definition_fields(node->op())) fields[name] = value;
+      Json inputs = Json::array();
+      for (const graph::NodeRef& input : node->inputs()) inputs.push_back(input->digest().hex());
+      steps.push_back({{"digest", node->digest().hex()},
+                       {"op", node->kind()},
+                       {"title", node->description().title},
+                       {"key", engine.key(node).hex()},
+                       {"cached", engine.lookup(node).has_value()},
+                       {"inputs", inputs},
+                       {"definition", fields}});
+    }
+  return steps;
 }
 
 Detection detect_packs(Plan& plan, const Session& session, const BuildRequest& request) {

@@ -36,6 +36,9 @@ Plan make_plan(const Session& session, const BuildRequest& request, Project proj
 void add_units(Plan& plan, const Session& session, const BuildRequest& request,
                const std::vector<source::BuildpackRef>& refs);
 
+/// All steps below the roots, each once, inputs first: definition, key, and whether it is cached.
+Json describe_steps(engine::Engine& engine, const std::vector<graph::NodeRef>& roots);
+
 /// Tries the candidates in order (SRC-13).
 struct Detection {
   std::vector<DetectOutcome::Row> rows;

@@ -86,8 +86,14 @@ StrategyChoice choose_strategy(const Project& project, const BuildRequest& reque
     inputs.configured_buildpacks = project.selection.reason;
   const fs::path& folder = project.source.folder;
   inputs.heroku_yml = fs::exists(folder / "heroku.yml");
-  inputs.dockerfile = fs::exists(folder / "Dockerfile") || fs::exists(folder / "dockerfile");
-  return choose_strategy(inputs);
+  inputs.dockerfile = project.source.dockerfile || fs::exists(folder / "Dockerfile") ||
+                      fs::exists(folder / "dockerfile");
+  const StrategyChoice choice = choose_strategy(inputs);
+  // Its CACHE_DIR would be every nameless app's.
+  if (choice.strategy == Strategy::buildpack && project.source.identity == stdin_source &&
+      !request.app)
+    throw Error(ExitCode::usage, "an app that comes on stdin needs a name").set_hint("--app NAME");
+  return choice;
 }
 
 }  // namespace slipway::build

@@ -70,7 +70,8 @@ void BuildRecorder::finish_ok(const report::BuildFinished& finished, const Build
   stream_.emit(finished);
 }
 
-void write_outputs(cache::Store& store, const BuildRequest& request, const BuildOutcome& outcome) {
+void write_slug_file(cache::Store& store, const BuildRequest& request,
+                     const BuildOutcome& outcome) {
   if (request.slug && *request.slug == "-") {
     store.write_artifact(outcome.artifact, STDOUT_FILENO);
   } else if (request.slug) {
@@ -82,11 +83,6 @@ void write_outputs(cache::Store& store, const BuildRequest& request, const Build
       throw error.add_context("writing the slug to " + request.slug->string())
           .set_hint("--slug names a file in a folder that exists and can be written");
     }
-  }
-  if (request.metadata_file) {
-    Json json = outcome.manifest.to_json();
-    json["build"] = outcome.build_id;
-    write_file_atomic(*request.metadata_file, dump_json(json, 2) + "\n");
   }
 }
 

@@ -27,8 +27,8 @@ class BuildRecorder {
   std::chrono::steady_clock::time_point started_;
 };
 
-/// The slug and the metadata file, each complete or not at all.
-void write_outputs(cache::Store& store, const BuildRequest& request, const BuildOutcome& outcome);
+/// The slug's file, complete or not at all.
+void write_slug_file(cache::Store& store, const BuildRequest& request, const BuildOutcome& outcome);
 
 /// "slipway run /tmp/app.tgz web"
 std::string next_command(const BuildRequest& request, const BuildOutcome& outcome);

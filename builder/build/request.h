@@ -84,10 +84,14 @@ struct ImageOutputs {
   std::optional<fs::path> oci, oci_archive, docker_archive, dir;
   std::vector<std::string> tags;
   bool push = false, load = false;
+  std::string engine_socket;  ///< of --load: a path
   std::optional<fs::path> iidfile;
-  archive::Codec codec = archive::Codec::gzip;
+  archive::Codec codec = archive::Codec::gzip_quick;
   std::map<std::string, std::string> annotations;
+  bool print_id = false;  ///< -q
   bool any() const { return oci || oci_archive || docker_archive || dir || push || load; }
+  /// Whether images must be made at all: layers cost more than most steps.
+  bool wanted() const { return any() || !tags.empty() || iidfile || print_id; }
 };
 
 struct BuildRequest {
@@ -131,17 +135,21 @@ struct BuildOutcome {
 /// What the app's own scripts said is on the stream already (Error::reported()).
 BuildOutcome build_app(const Session& session, const BuildRequest& request);
 
-/// Which strategy and buildpacks would be used, and why; runs detect scripts when nothing is
-/// configured.
+/// How an app would be built, and why; runs detect scripts when no buildpacks are configured.
 struct DetectOutcome {
-  std::string app, stack, reason;
+  std::string app, strategy, stack, reason;
   struct Row {
     std::string buildpack;
     bool detected = false;
     std::string name;    ///< what detect printed
     std::string output;  ///< of a detect that declined
   };
-  std::vector<Row> rows;
+  std::vector<Row> rows;  ///< buildpacks
+  struct Image {
+    std::string name;  ///< process type; empty for a Dockerfile of its own
+    std::string dockerfile, target;
+  };
+  std::vector<Image> images;
   std::vector<std::string> notes;
 };
 DetectOutcome detect_app(const Session& session, const BuildRequest& request);

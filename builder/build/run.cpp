@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "build/bases.h"
+#include "build/launcher.h"
 #include "build/project.h"
 #include "engine/engine.h"
 #include "sandbox/ids.h"
@@ -20,23 +21,7 @@ namespace slipway::build {
 namespace {
 
 constexpr const char* default_stack = "debian-12";
-constexpr int first_port = 5000, last_port = 5999;
-// heroku.md RUN-1.
-constexpr const char* base_path = "/usr/local/bin:/usr/bin:/bin";
-
-// The first process of a container: the kernel lets no signal kill it that it does not handle, and
-// the app must be free to die of one. It passes signals on to all processes (RUN-7); "kill -1"
-// means those of its pid namespace, so it is used as pid 1 only. `env` gives back what bash takes
-// from a command started with '&'; what bash says about a killed one is nobody's concern.
-constexpr const char* first_process = R"(exec 9>&2 2>/dev/null
-env --default-signal=INT,QUIT /bin/bash -c "$1" <&0 2>&9 9>&- &
-app=$! all=-1
-if [ $$ -ne 1 ]; then all=$app; fi
-for signal in HUP INT QUIT TERM USR1 USR2; do trap "kill -$signal -- $all" "$signal"; done
-until wait "$app"; ! kill -0 "$app"; do :; done
-wait "$app"
-exit $?)";
-
+constexpr int first_port = default_port, last_port = 5999;
 // A step may open its output anew (/dev/stdout), which a file of the caller's would refuse to the
 // step's user: such a file is written here, from a pipe.
 class FileRelay {
@@ -206,15 +191,6 @@ std::string resolve_command(const Target& target, const RunRequest& request, std
 
 }  // namespace
 
-std::string start_script(const std::vector<std::string>& profile_scripts, bool has_profile,
-                         const std::string& command) {
-  std::string script;
-  for (const std::string& name : profile_scripts)
-    script += ". " + shell_quote("/app/.profile.d/" + name) + "\n";
-  if (has_profile) script += ". /app/.profile\n";
-  return script + command + "\n";
-}
-
 int run_app(const Session& session, const RunRequest& request) {
   cache::Store& store = session.store;
   stack::Stacks stacks(store, session.stream, session.cancel);
@@ -241,14 +217,6 @@ int run_app(const Session& session, const RunRequest& request) {
   const engine::ResolvedImage root =
       stacks.resolve(engine, graph::ImageOp{"stack:" + target.stack + "/run", {}});
 
-  std::vector<std::string> profile_scripts;
-  for (const archive::TreeEntry& entry : target.tree.entries) {
-    const std::string folder = ".profile.d/";
-    if (starts_with(entry.path, folder) && ends_with(entry.path, ".sh") &&
-        entry.path.find('/', folder.size()) == std::string::npos &&
-        entry.type != archive::EntryType::directory)
-      profile_scripts.push_back(entry.path.substr(folder.size()));
-  }
   sandbox::ExecSpec spec;
   spec.root.host = root.host;
   spec.root.layers = root.layers;
@@ -283,7 +251,7 @@ int run_app(const Session& session, const RunRequest& request) {
     spec.mounts.push_back(tmp);
   }
   const std::string script =
-      start_script(profile_scripts, target.tree.find(".profile") != nullptr, command);
+      start_script(profile_scripts(target.tree), target.tree.find(".profile") != nullptr, command);
   spec.argv = {"/bin/bash", "-c", script};
   if (request.isolation != sandbox::Isolation::none)
     spec.argv = {"/bin/bash", "-c", first_process, "bash", script};

@@ -27,9 +27,4 @@ struct RunRequest {
 /// when killed). Throws Error(usage) for an unknown target or an empty command.
 int run_app(const Session& session, const RunRequest& request);
 
-/// The bash text a dyno runs: `.profile.d/*.sh` in byte order, `.profile`, then the command, all in
-/// one shell (RUN-1…3).
-std::string start_script(const std::vector<std::string>& profile_scripts, bool has_profile,
-                         const std::string& command);
-
 }  // namespace slipway::build

@@ -1,13 +1,17 @@
 #include "build/source_tree.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "archive/extract.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "sandbox/unpack_action.h"
 
 namespace slipway::build {
 namespace {
+
+constexpr size_t dockerfile_bytes_max = 16 << 20;
 
 bool is_tarball(const fs::path& path) {
   const std::string name = path.filename().string();
@@ -49,6 +53,34 @@ SourceTree unpack(int tar, SourceTree tree, bool strip_wrapper) {
   return tree;
 }
 
+// An archive's first bytes decide, so it is kept until its end is there.
+SourceTree from_stdin() {
+  if (isatty(STDIN_FILENO) != 0)
+    throw Error(ExitCode::usage, "the source is to come on stdin, which is a terminal")
+        .set_hint("tar -c . | slipway build -, or slipway build - <Dockerfile");
+  SourceTree tree;
+  tree.identity = stdin_source;
+  tree.naming = "stdin";
+  const TempDir spool = TempDir::create("slipway-stdin");
+  const Fd file = open_file((spool.path() / "source").string(), O_RDWR | O_CREAT | O_EXCL, 0600);
+  (void)copy_bytes(STDIN_FILENO, file.get(), UINT64_MAX);
+  if (lseek(file.get(), 0, SEEK_SET) != 0) fail_errno("read stdin again");
+  const bool archive = sandbox::is_archive(file.get());
+  if (lseek(file.get(), 0, SEEK_SET) != 0) fail_errno("read stdin again");
+  if (archive) {
+    try {
+      return unpack(file.get(), std::move(tree), false);
+    } catch (Error& error) {
+      throw error.add_context("unpacking stdin");
+    }
+  }
+  tree.dockerfile = read_all(file.get(), dockerfile_bytes_max);
+  tree.temporary.emplace(TempDir::create("slipway-source"));
+  tree.folder = tree.temporary->path() / "app";
+  make_directories(tree.folder, 0700);
+  return tree;
+}
+
 SourceTree from_git(const std::string& url, const std::string& ref, const fetch::Fetcher& fetcher) {
   fetch::GitRequest request;
   request.url = url;
@@ -65,6 +97,7 @@ SourceTree from_git(const std::string& url, const std::string& ref, const fetch:
 
 SourceTree bring_source(const std::string& source, const fetch::Fetcher& fetcher,
                         report::Stream& stream) {
+  if (source == stdin_source) return from_stdin();
   SourceTree tree;
   std::error_code problem;
   if (fs::is_directory(source, problem) && !is_bare_repository(source)) {
@@ -93,7 +126,9 @@ SourceTree bring_source(const std::string& source, const fetch::Fetcher& fetcher
   }
   if (!is_url(place))
     throw Error(ExitCode::usage, fmt::format("there is no folder or archive '{}'", source))
-        .set_hint("the source is a folder, a .tar.gz, a git URL with #ref, or a bare repository");
+        .set_hint(
+            "the source is a folder, a .tar.gz, a git URL with #ref, a bare repository, or - for "
+            "stdin");
   stream.plain("Fetching " + fetch::public_url(source));
   if ((starts_with(place, "http://") || starts_with(place, "https://")) &&
       is_tarball(place.substr(0, place.find('?')))) {
@@ -129,6 +164,15 @@ std::optional<std::string> read_app_file(const fs::path& folder, const std::stri
   } catch (Error& error) {
     throw error.add_context(name);
   }
+}
+
+int64_t source_time(std::optional<int64_t> asked_for, const SourceTree& source,
+                    const Digest& content) {
+  if (asked_for) return std::max<int64_t>(1, *asked_for);
+  if (source.commit_time) return std::max<int64_t>(1, *source.commit_time);
+  uint64_t number = 0;
+  for (size_t i = 0; i < 6; ++i) number = number << 8 | content.bytes[i];
+  return 1'000'000'000 + static_cast<int64_t>(number % 500'000'000);
 }
 
 }  // namespace slipway::build

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "build/debug_shell.h"
+#include "build/strategy.h"
 #include "cli/cache_options.h"
 #include "cli/command.h"
 #include "cli/container_options.h"
@@ -23,7 +24,8 @@ struct BuildFlags {
 
   void declare(CLI::App& command) {
     command.add_option("PATH", request.source,
-                       "folder, tarball, git URL with #ref, or bare repository (default: .)");
+                       "folder, tarball, git URL with #ref, bare repository, or - for "
+                       "stdin (default: .)");
     command.add_option("--app", app, "the app's name (default: app.json's, else the folder's)");
     command
         .add_option("-b,--buildpack", request.buildpacks,
@@ -84,6 +86,13 @@ struct BuildFlags {
   }
 };
 
+std::string how(const std::string& strategy, const std::string& stack) {
+  if (strategy == build::strategy_name(build::Strategy::buildpack))
+    return "with buildpacks on " + stack;
+  return strategy == build::strategy_name(build::Strategy::dockerfile) ? "from a Dockerfile"
+                                                                       : "from " + strategy;
+}
+
 }  // namespace
 
 std::function<int()> setup_build(CLI::App& app, Environment& environment) {
@@ -114,6 +123,7 @@ std::function<int()> setup_build(CLI::App& app, Environment& environment) {
 std::function<int()> setup_detect(CLI::App& app, Environment& environment) {
   auto flags = std::make_shared<BuildFlags>();
   flags->declare(app);
+  flags->container.declare(app);
   app.add_flag("--json", flags->json, "print JSON");
   return [flags, &environment] {
     const build::BuildRequest request = flags->parsed();
@@ -135,19 +145,31 @@ std::function<int()> setup_detect(CLI::App& app, Environment& environment) {
                       {"name", row.name},
                       {"output", row.output}});
     }
+    std::vector<std::vector<std::string>> image_rows;
+    Json images = Json::array();
+    for (const auto& image : outcome.images) {
+      any = true;
+      image_rows.push_back({image.name, image.dockerfile, image.target});
+      images.push_back(
+          {{"name", image.name}, {"dockerfile", image.dockerfile}, {"target", image.target}});
+    }
     if (flags->json) {
       fmt::print("{}\n", dump_json({{"app", outcome.app},
-                                    {"strategy", "buildpack"},
+                                    {"strategy", outcome.strategy},
                                     {"stack", outcome.stack},
                                     {"reason", outcome.reason},
                                     {"notes", outcome.notes},
-                                    {"buildpacks", list}},
+                                    {"buildpacks", list},
+                                    {"images", images}},
                                    2));
     } else {
-      fmt::print("{} builds with buildpacks on {}: {}\n", outcome.app, outcome.stack,
+      fmt::print("{} builds {}: {}\n", outcome.app, how(outcome.strategy, outcome.stack),
                  outcome.reason);
       for (const std::string& note : outcome.notes) fmt::print("note: {}\n", note);
-      print_table({"buildpack", "detected", "says"}, rows, false);
+      if (outcome.images.empty())
+        print_table({"buildpack", "detected", "says"}, rows, false);
+      else
+        print_table({"image", "Dockerfile", "target"}, image_rows, false);
     }
     return static_cast<int>(any ? ExitCode::ok : ExitCode::not_detected);
   };
@@ -156,6 +178,7 @@ std::function<int()> setup_detect(CLI::App& app, Environment& environment) {
 std::function<int()> setup_plan(CLI::App& app, Environment& environment) {
   auto flags = std::make_shared<BuildFlags>();
   flags->declare(app);
+  flags->container.declare(app);
   app.add_flag("--json", flags->json, "print JSON");
   return [flags, &environment] {
     const build::BuildRequest request = flags->parsed();
@@ -166,8 +189,8 @@ std::function<int()> setup_plan(CLI::App& app, Environment& environment) {
       fmt::print("{}\n", dump_json(plan, 2));
       return 0;
     }
-    fmt::print("{} builds with buildpacks on {}: {}\n", plan["app"].get<std::string>(),
-               plan["stack"].get<std::string>(), plan["reason"].get<std::string>());
+    fmt::print("{} builds {}: {}\n", plan["app"].get<std::string>(),
+               how(plan["strategy"], plan["stack"]), plan["reason"].get<std::string>());
     std::vector<std::vector<std::string>> rows;
     for (const Json& step : plan["steps"])
       rows.push_back({step["op"].get<std::string>(), step["key"].get<std::string>().substr(0, 12),

@@ -119,6 +119,18 @@ graph::Ulimit parse_ulimit(const std::string& text) {
   return limit;
 }
 
+/// Where docker itself would look for its engine.
+std::string engine_socket() {
+  const char* host = std::getenv("DOCKER_HOST");
+  if (host == nullptr || *host == '\0') return "/var/run/docker.sock";
+  constexpr std::string_view scheme = "unix://";
+  if (starts_with(host, scheme)) return std::string(host).substr(scheme.size());
+  throw Error(ExitCode::usage, fmt::format("--load: DOCKER_HOST is {}, and only an engine's socket "
+                                           "on this machine (unix://PATH) is spoken to",
+                                           printable(host)))
+      .set_hint("slipway build … --docker-archive - | docker load");
+}
+
 /// --output type=…: buildx's way to say what our own flags say.
 void apply_output(const std::string& text, build::ImageOutputs& images) {
   if (text.find('=') == std::string::npos) {
@@ -150,7 +162,7 @@ void apply_output(const std::string& text, build::ImageOutputs& images) {
     images.push = images.push || type == "registry" || fields["push"] == "true";
   } else {
     throw Error(ExitCode::usage, fmt::format("--output {}: unknown type", printable(text)))
-        .set_hint("local, oci, docker, image and registry are known");
+        .set_hint("local (or --dir), oci (or --oci-archive), docker, image and registry are known");
   }
 }
 
@@ -288,6 +300,7 @@ void ContainerFlags::apply(build::BuildRequest& request) const {
   if (!dir.empty()) images.dir = dir;
   if (!iidfile.empty()) images.iidfile = iidfile;
   images.push = push;
+  images.print_id = quiet;
   images.load = load;
   if (compression == "zstd")
     images.codec = archive::Codec::zstd;
@@ -297,12 +310,13 @@ void ContainerFlags::apply(build::BuildRequest& request) const {
     throw Error(ExitCode::usage, fmt::format("--compression {}: unknown", printable(compression)))
         .set_hint("gzip, zstd or none");
   for (const std::string& text : outputs) apply_output(text, images);
-  if (images.load)
-    throw Error(ExitCode::usage, "loading into a running engine is not there yet")
-        .set_hint("--docker-archive FILE, then docker load -i FILE");
-  if (images.dir)
-    throw Error(ExitCode::usage, "an image's files as a folder are not there yet")
-        .set_hint("--oci DIR, then umoci unpack");
+  if (images.load && container.platforms.size() > 1)
+    throw Error(ExitCode::usage, "--load takes one platform")
+        .set_hint("name one with --platform, or write --oci DIR");
+  if (images.load) images.engine_socket = engine_socket();
+  if (images.dir == "-")
+    throw Error(ExitCode::usage, "an image's files go into a folder, not to stdout")
+        .set_hint("--oci-archive - writes an archive of the image to stdout");
   if (images.push && images.tags.empty())
     throw Error(ExitCode::usage, "--push without a name").set_hint("name the image with -t");
 }

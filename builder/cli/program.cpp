@@ -1,6 +1,8 @@
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
 #include <thread>
 
 #include "base/cancel.h"
@@ -71,9 +73,14 @@ build::Session Environment::session() {
 void Environment::show_progress(const std::string& name, bool explain) {
   state_->stream.add_view(report::make_view(name, STDERR_FILENO, explain));
   state_->ticker = std::jthread([this](const std::stop_token& stop) {
+    // A command that is done does not wait for the next tick.
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    const auto never = [] { return false; };
     while (!stop.stop_requested()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      state_->stream.tick();
+      wake.wait_for(lock, stop, std::chrono::milliseconds(100), never);
+      if (!stop.stop_requested()) state_->stream.tick();
     }
   });
 }

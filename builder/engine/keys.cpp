@@ -249,13 +249,16 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
       if (part.input == i) of_input.push_back(&part);
     if (of_input.empty()) continue;
     const auto* local = std::get_if<graph::LocalOp>(&input->op());
+    const ReadPart* reading = nullptr;
     try {
       if (local != nullptr) {
         const auto known = identity(engine, input);
         sandbox::ListView view(known->scan->tree);
         if (local->owner != graph::Owner{}) add("owner", owner_text(local->owner));
-        for (const ReadPart* part : of_input)
+        for (const ReadPart* part : of_input) {
+          reading = part;
           add_selection(*part, local_label(*local), sandbox::select_content(view, part->action));
+        }
       } else if (inputs != nullptr) {
         sandbox::SelectRequest request;
         request.layers = layers_of(*options.store, inputs->at(i).result);
@@ -273,6 +276,8 @@ NodeKey Engine::State::make_key(Engine& engine, const NodeRef& node,
         }
       }
     } catch (Error& error) {
+      if (reading != nullptr)
+        error.set_hint(missing_hint(*local, sandbox::needed_path(reading->action)));
       rethrow_placed(error, *node, "reading " + node_title(*input));
     }
   }

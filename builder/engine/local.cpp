@@ -151,6 +151,12 @@ void Engine::State::collect_needs(const graph::NodeRef& root) {
   const auto all_of = [&](const graph::NodeRef& node) {
     if (is_local(*node)) wanted[node->digest()].insert("");
   };
+  // A directory that is asked for itself is read whole, unless steps told before what they want.
+  const bool asked_before = is_local(*root) && [&] {
+    const std::lock_guard lock(memo_mutex);
+    return needs.contains(root->digest());
+  }();
+  if (asked_before) return;
   all_of(root);
   for (const graph::NodeRef& node : graph::topological_order(root)) {
     std::vector<bool> in_parts(node->inputs().size(), false);
@@ -229,6 +235,31 @@ void Engine::State::scan_local(const graph::LocalOp& op, Needs wanted, SourceIde
   identity.content = archive::tree_digest(tree);
   identity.text = identity.content.hex();
   for (const std::string& warning : identity.scan->warnings) options.stream->warning(warning);
+}
+
+// Only parts of a directory were read; what else is in it is looked up when a part is missing.
+std::string Engine::State::missing_hint(const graph::LocalOp& op, const std::string& path) {
+  const LocalDir& dir = options.locals.at(op.name);
+  Fd folder = open_file(dir.path, O_RDONLY | O_DIRECTORY);
+  std::string there;
+  for (const std::string& part : sandbox::clean_components(path)) {
+    const std::string name = place(there, part);
+    const auto info = stat_at(folder.get(), part);
+    if (!info) {
+      std::vector<std::string> names = list_directory(folder.get());
+      std::erase_if(names, [&](const std::string& near) {
+        return dir.ignored && dir.ignored(place(there, near), false);
+      });
+      const auto near = closest(part, names);
+      return near ? fmt::format("did you mean '/{}'?", printable(place(there, *near))) : "";
+    }
+    if (dir.ignored && dir.ignored(name, S_ISDIR(info->st_mode)))
+      return fmt::format("'{}' is there, but an ignore file leaves it out", printable(name));
+    if (!S_ISDIR(info->st_mode)) return "";
+    folder = open_at(folder.get(), part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    there = name;
+  }
+  return "";
 }
 
 cache::Result Engine::State::run_local(Engine& engine, const graph::LocalOp& op,

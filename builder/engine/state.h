@@ -151,6 +151,7 @@ struct Engine::State {
   void identify_http(const graph::HttpOp& op, SourceIdentity& identity);
   void scan_local(const graph::LocalOp& op, Needs wanted, SourceIdentity& identity);
   cache::Result run_image(Engine& engine, const SourceIdentity& identity);
+  std::string missing_hint(const graph::LocalOp& op, const std::string& path);
   cache::Result run_local(Engine& engine, const graph::LocalOp& op, const SourceIdentity& identity);
   cache::Result run_git(Engine& engine, const graph::GitOp& op, const SourceIdentity& identity);
   cache::Result run_http(Engine& engine, const graph::HttpOp& op, const SourceIdentity& identity);

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,5 +34,10 @@ std::vector<Published> export_oci_archive(const ExportContext& context,
 std::vector<Published> export_docker_archive(const ExportContext& context,
                                              const std::filesystem::path& file,
                                              const std::vector<Named>& images);
+
+/// The same at fd, without the blobs of `left_out` (digests): for an engine that has these layers
+/// and reads of an archive only what it lacks.
+void write_docker_archive(const ExportContext& context, int fd, const std::vector<Named>& images,
+                          const std::set<std::string>& left_out = {});
 
 }  // namespace slipway::image

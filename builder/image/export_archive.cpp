@@ -58,12 +58,14 @@ class ArchiveWriter {
 };
 
 void write_archive(const ExportContext& context, int fd, const std::vector<Named>& images,
-                   const std::vector<Assembled>& outputs, bool docker) {
+                   const std::vector<Assembled>& outputs, bool docker,
+                   const std::set<std::string>& left_out = {}) {
   ArchiveWriter archive(fd);
   archive.folder("blobs");
   archive.folder(blobs_folder);
   for (const auto& [digest, blob] : blobs_of(outputs)) {
     context.cancel.check();
+    if (left_out.contains(digest)) continue;
     archive.blob(context, blob_place(digest), blob);
   }
   archive.file(index_file, layout_index(images, outputs));
@@ -72,8 +74,7 @@ void write_archive(const ExportContext& context, int fd, const std::vector<Named
   archive.finish();
 }
 
-std::vector<Published> export_archive(const ExportContext& context, const fs::path& file,
-                                      const std::vector<Named>& images, bool docker) {
+std::vector<Assembled> assemble_all(const std::vector<Named>& images, bool docker) {
   std::vector<Assembled> outputs;
   for (const Named& named : images) {
     if (docker && named.platforms.size() != 1)
@@ -81,6 +82,12 @@ std::vector<Published> export_archive(const ExportContext& context, const fs::pa
           .set_hint("build one platform, or write an OCI layout or archive");
     outputs.push_back(assemble(named));
   }
+  return outputs;
+}
+
+std::vector<Published> export_archive(const ExportContext& context, const fs::path& file,
+                                      const std::vector<Named>& images, bool docker) {
+  std::vector<Assembled> outputs = assemble_all(images, docker);
   if (file == "-") {
     if (isatty(STDOUT_FILENO) != 0)
       throw Error(ExitCode::usage, "an archive is not written to a terminal")
@@ -132,6 +139,11 @@ std::vector<Published> export_oci_archive(const ExportContext& context, const fs
 std::vector<Published> export_docker_archive(const ExportContext& context, const fs::path& file,
                                              const std::vector<Named>& images) {
   return export_archive(context, file, images, true);
+}
+
+void write_docker_archive(const ExportContext& context, int fd, const std::vector<Named>& images,
+                          const std::set<std::string>& left_out) {
+  write_archive(context, fd, images, assemble_all(images, true), true, left_out);
 }
 
 }  // namespace slipway::image

@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "image/blobs.h"
 #include "image/import_layers.h"
 #include "image/layers.h"
 
@@ -88,9 +90,7 @@ class Import {
     for (size_t i = 0; i < known; ++i) progress.set_done(i);
     std::vector<size_t> work;
     for (size_t i = 0; i < count; ++i) {
-      context_.lease.protect_blob(hex_of(image_.layers[i].blob.digest));
-      const bool blob_is_there = context_.store.has_blob(hex_of(image_.layers[i].blob.digest));
-      if (i < known && blob_is_there) continue;
+      if (i < known && has_layer(context_.store, context_.lease, image_.layers[i])) continue;
       total_bytes_ += image_.layers[i].blob.size_bytes;
       work.push_back(i);
     }
@@ -151,10 +151,10 @@ class Import {
   void bring(size_t layer, bool unpacks, Progress& progress) {
     const oci::Descriptor& blob = image_.layers[layer].blob;
     const std::string hex = hex_of(blob.digest);
-    bool stored = context_.store.has_blob(hex);
-    const Fd file = stored ? context_.store.open_blob(hex) : open_(blob);
-    // Who gave it may have put it there.
-    stored = stored || context_.store.has_blob(hex);
+    const bool blob_is_there = context_.store.has_blob(hex);
+    const Fd file = blob_is_there ? context_.store.open_blob(hex) : open_(blob);
+    // Who gave it may have put it there; one of our own is there as chunks.
+    const bool stored = image_.layers[layer].artifact || context_.store.has_blob(hex);
     std::exception_ptr copy_failure;
     std::thread copying;
     if (!stored)
@@ -278,6 +278,35 @@ Imported import_layers(const ImportContext& context, Image image, const OpenBlob
   if (!image.layers.empty()) imported.chain_id = chain_ids(image.config.diff_ids).back();
   imported.image = std::move(image);
   return imported;
+}
+
+Imported unpack_image(const ImportContext& context, const Image& image) {
+  const auto open = [&](const oci::Descriptor& blob) {
+    for (const Layer& layer : image.layers) {
+      if (layer.blob.digest != blob.digest) continue;
+      // The file has no name once the folder is gone.
+      const TempDir folder = TempDir::create("layer", context.store.root() / "tmp");
+      Fd file = open_file((folder.path() / "blob").string(), O_RDWR | O_CREAT | O_EXCL, 0600);
+      write_layer(context.store, context.lease, layer, file.get());
+      if (lseek(file.get(), 0, SEEK_SET) != 0) fail_errno("seek");
+      return file;
+    }
+    fail(ExitCode::machine, "the image has no layer {}", blob.digest);
+  };
+  return import_layers(context, image, open);
+}
+
+void remember_layers(cache::Store& store, const std::string& ids,
+                     const std::vector<std::string>& diff_ids, cache::SnapshotId top) {
+  const std::vector<std::string> chains = chain_ids(diff_ids);
+  const std::vector<cache::SnapshotId> stack = store.chain(top);
+  SLIPWAY_CHECK(stack.size() == chains.size());
+  for (size_t i = 0; i < chains.size(); ++i) {
+    cache::Result result;
+    result.snapshot = stack[chains.size() - 1 - i];
+    result.extra["diff_id"] = diff_ids[i];
+    store.put_result({chain_key(chains[i], ids)}, result, "image layers", {});
+  }
 }
 
 Imported import_image(const ImportContext& context, const std::string& manifest_bytes,

@@ -46,6 +46,15 @@ using OpenBlob = std::function<Fd(const oci::Descriptor&)>;
 Imported import_image(const ImportContext& context, const std::string& manifest_bytes,
                       const std::string& config_bytes, const OpenBlob& open);
 
+/// Of an image whose config and layers agree, unpacked from the store's own layers: one that was
+/// put together without ever being a snapshot. `digest` stays empty.
+Imported unpack_image(const ImportContext& context, const Image& image);
+
+/// The snapshots that layers with these diff ids were written from, one each: an image that begins
+/// with them is unpacked onto `top`. `ids` as in Trees.
+void remember_layers(cache::Store& store, const std::string& ids,
+                     const std::vector<std::string>& diff_ids, cache::SnapshotId top);
+
 /// Where an image comes from: "oci:<dir>[:<tag>]", "oci-archive:<file>[:<tag>]",
 /// "docker-archive:<file>[:<reference>]" (skopeo's names; "oci-layout:" is "oci:"). Instead of a
 /// tag a digest: "oci:<dir>@sha256:<hex>".

@@ -28,11 +28,13 @@ Digest snapshots_key(const LayerInput& input) {
   return builder.finish();
 }
 
-Digest artifact_id(const archive::LayerListing& listing, archive::Codec codec) {
-  return KeyBuilder(layer_kind)
-      .add("compressor", archive::compressor_name(codec))
-      .add("listing", archive::serialize_listing(listing))
-      .finish();
+Digest artifact_id(const archive::LayerListing& listing, const LayerInput& input) {
+  KeyBuilder builder(layer_kind);
+  builder.add("compressor", archive::compressor_name(input.codec))
+      .add("listing", archive::serialize_listing(listing));
+  if (input.contents != nullptr && input.contents->patch_key)
+    builder.add("patches", input.contents->patch_key);
+  return builder.finish();
 }
 
 void clamp(archive::LayerListing& listing, const std::optional<int64_t>& newest) {
@@ -49,24 +51,19 @@ class Writer {
     std::vector<Layer> layers(inputs.size());
     std::vector<Fresh> fresh;
     for (size_t i = 0; i < inputs.size(); ++i) {
-      SLIPWAY_CHECK(inputs[i].own <= inputs[i].stack.size());
       if (auto known = find_by_snapshots(inputs[i])) {
         layers[i] = std::move(*known);
         continue;
       }
-      Trees::Listed listed =
-          trees_.list({.stack = inputs[i].stack, .own = inputs[i].own, .known = inputs[i].known});
-      for (const std::string& warning : listed.warnings)
-        if (options_.on_warning) options_.on_warning(warning);
-      clamp(listed.listing, inputs[i].clamp_time);
-      const Digest id = artifact_id(listed.listing, inputs[i].codec);
+      const archive::LayerListing listing = list(inputs[i]);
+      const Digest id = artifact_id(listing, inputs[i]);
       if (auto known = find_layer(id, inputs[i].codec)) {
         layers[i] = std::move(*known);
         remember_snapshots(inputs[i], id);
         continue;
       }
       fresh.push_back({i, id, {}, {}, {}});
-      compress(inputs[i], listed.listing, fresh.back());
+      compress(inputs[i], listing, fresh.back());
     }
     if (pack_) pack_->commit();
     for (Fresh& one : fresh) {
@@ -98,7 +95,24 @@ class Writer {
     return layer;
   }
 
+  archive::LayerListing list(const LayerInput& input) {
+    archive::LayerListing listing;
+    if (input.contents != nullptr) {
+      listing = input.contents->listing;
+    } else {
+      SLIPWAY_CHECK(input.own <= input.stack.size());
+      Trees::Listed listed =
+          trees_.list({.stack = input.stack, .own = input.own, .known = input.known});
+      for (const std::string& warning : listed.warnings)
+        if (options_.on_warning) options_.on_warning(warning);
+      listing = std::move(listed.listing);
+    }
+    clamp(listing, input.clamp_time);
+    return listing;
+  }
+
   std::optional<Layer> find_by_snapshots(const LayerInput& input) {
+    if (input.contents != nullptr) return std::nullopt;
     // What came as a layer goes as it came.
     if (input.own == 1 && !input.clamp_time)
       if (auto layer = imported_layer(store_, lease_, input.stack.front());
@@ -121,6 +135,7 @@ class Writer {
   }
 
   void remember_snapshots(const LayerInput& input, const Digest& id) {
+    if (input.contents != nullptr) return;
     cache::Result result;
     // The layer stands for these snapshots only as long as they exist.
     result.snapshot = input.stack.empty() ? 0 : input.stack.front();
@@ -155,9 +170,11 @@ class Writer {
     archive::TarInput tar{.members = &members, .codec = input.codec};
     // A layer of links and folders alone asks for nothing.
     tar.open = [&, open = archive::OpenFiles()](const std::vector<std::string>& paths) mutable {
-      if (!open) open = trees_.open(input.stack);
+      if (!open) open = input.contents != nullptr ? input.contents->open : trees_.open(input.stack);
       return open(paths);
     };
+    if (input.contents != nullptr && input.contents->patch_key)
+      tar.patches = input.contents->patches();
     const archive::TarPlan plan = archive::plan_tar(tar);
     const size_t count = plan.chunks.size();
     const std::vector<Digest> prefixes = chunk_prefixes(plan);
@@ -254,6 +271,7 @@ std::optional<archive::Codec> codec_of(std::string_view media_type) {
 const char* layer_media_type(archive::Codec codec, bool docker_types) {
   switch (codec) {
     case archive::Codec::gzip:
+    case archive::Codec::gzip_quick:
       break;
     case archive::Codec::zstd:
       return docker_types ? "application/vnd.docker.image.rootfs.diff.tar.zstd"

@@ -10,9 +10,21 @@
 #include <string>
 #include <vector>
 
+#include "archive/compress.h"
 #include "image/image.h"
 
 namespace slipway::image {
+
+/// A layer that is no difference of snapshots: its listing, and where its files come from. The
+/// listing, `patch_key` and the compressor decide its bytes.
+struct LayerContents {
+  archive::LayerListing listing;
+  archive::OpenFiles open;  ///< by the listing's paths
+  /// Bytes that replace a file's own (members are numbered as in the listing); asked for only when
+  /// the layer must be written. `patch_key` stands for them; unset = there are none.
+  std::function<std::vector<archive::TarPatch>()> patches;
+  Digest patch_key;
+};
 
 struct LayerInput {
   /// The chain of snapshots, topmost first; the layer is what `own` of them add to the rest.
@@ -22,9 +34,11 @@ struct LayerInput {
   /// layer, whose digests need not be read again; unset = none. It is no part of the layer's
   /// identity.
   Digest known;
-  archive::Codec codec = archive::Codec::gzip;
+  archive::Codec codec = archive::Codec::gzip_quick;
   /// Times newer than this are set to it (rewrite-timestamp, O9); seconds; absent = as they are.
   std::optional<int64_t> clamp_time;
+  /// When set, the layer is this, whatever the stack holds. The caller's.
+  const LayerContents* contents = nullptr;
 };
 
 struct LayerOptions {

@@ -10,8 +10,10 @@ namespace slipway::image {
 
 struct NamedImage {
   Image image;
-  std::string image_id;            ///< "sha256:<hex>" of the config
-  cache::SnapshotId snapshot = 0;  ///< the finished root filesystem; 0 = an empty one
+  std::string image_id;  ///< "sha256:<hex>" of the config
+  /// The finished root filesystem; 0 = an empty one or, with layers, one that was never unpacked
+  /// (import.h: unpack_image).
+  cache::SnapshotId snapshot = 0;
 };
 
 /// Keeps the image under a canonical name; gc leaves what it needs as long as the name stands.

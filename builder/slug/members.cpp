@@ -32,7 +32,6 @@ struct PycHeader {
   uint32_t magic = 0, flags = 0, mtime = 0, size = 0;
 };
 constexpr size_t pyc_header_bytes = 16;
-constexpr size_t pyc_mtime_offset = 8;
 constexpr uint32_t pyc_magic_end = 0x0a0d0000;  // the upper half is "\r\n"
 
 uint32_t little_endian(const unsigned char* bytes) {
@@ -83,24 +82,27 @@ int64_t floor_seconds(int64_t time_ns) {
   return time_ns / second_ns - (time_ns % second_ns < 0 ? 1 : 0);
 }
 
-// Not part of a slug: what set-user-id gave is meaningless there, all belongs to the dyno's user.
-uint32_t mode_in_slug(uint32_t mode) {
-  return mode & 01777;
-}
-
 }  // namespace
 
-int64_t mtime_in_slug(const std::string& path, int64_t source_time) {
-  const std::string_view whole = path;
+uint32_t mode_in_slug(const archive::TreeEntry& entry) {
+  return entry.type == EntryType::symlink ? 0777 : entry.mode & 01777;
+}
+
+bool is_dependency(std::string_view whole) {
   const std::string_view top = whole.substr(0, whole.find('/'));
   if (std::find(dependency_folders.begin(), dependency_folders.end(), top) !=
       dependency_folders.end())
-    return fixed_time;
+    return true;
   for (size_t at = 0; at <= whole.size();) {
     const size_t end = std::min(whole.find('/', at), whole.size());
-    if (whole.substr(at, end - at) == nested_folder) return fixed_time;
+    if (whole.substr(at, end - at) == nested_folder) return true;
     at = end + 1;
   }
+  return false;
+}
+
+int64_t mtime_in_slug(const std::string& path, int64_t source_time) {
+  if (is_dependency(path)) return fixed_time;
   return source_time > 0 ? source_time : fixed_time;
 }
 
@@ -140,18 +142,28 @@ archive::TarSource make_members(const SlugInput& input,
   for (const TreeEntry& entry : tree.entries) {
     TreeEntry member = entry;
     member.path = fmt::format("{}/{}", app_root, entry.path);
-    member.mode = entry.type == EntryType::symlink ? 0777 : mode_in_slug(entry.mode);
+    member.mode = mode_in_slug(entry);
     member.uid = member.gid = 0;
     member.hard_link_group = 0;  // SLUG-2: every name is a full copy
     member.mtime_ns = mtime_in_slug(entry.path, input.source_time) * second_ns;
     source.members.push_back(std::move(member));
     source.open_paths.push_back(entry.path);
   }
+  // The root comes first.
+  for (const PycPatch& patch : find_pyc_patches(tree, input.open, candidates))
+    source.patches.push_back(
+        {.member = patch.entry + 1, .offset = pyc_mtime_offset, .bytes = patch.bytes});
+  return source;
+}
+
+std::vector<PycPatch> find_pyc_patches(const archive::Tree& tree, const archive::OpenFiles& open,
+                                       const std::vector<PycCandidate>& candidates) {
+  std::vector<PycPatch> patches;
   for (size_t i = 0; i < candidates.size(); i += open_batch) {
     const size_t count = std::min(open_batch, candidates.size() - i);
     std::vector<std::string> paths;
     for (size_t j = i; j < i + count; ++j) paths.push_back(tree.entries[candidates[j].entry].path);
-    const std::vector<Fd> files = input.open(paths);
+    const std::vector<Fd> files = open(paths);
     SLIPWAY_CHECK(files.size() == count);
     for (size_t j = 0; j < count; ++j) {
       const PycCandidate& candidate = candidates[i + j];
@@ -160,12 +172,10 @@ archive::TarSource make_members(const SlugInput& input,
                            header.mtime == candidate.source_mtime &&
                            header.size == candidate.source_size;
       if (!matches || header.mtime == candidate.slug_mtime) continue;
-      source.patches.push_back({.member = candidate.entry + 1,
-                                .offset = pyc_mtime_offset,
-                                .bytes = little_endian_bytes(candidate.slug_mtime)});
+      patches.push_back({candidate.entry, little_endian_bytes(candidate.slug_mtime)});
     }
   }
-  return source;
+  return patches;
 }
 
 Digest slug_key(const SlugInput& input, const std::vector<PycCandidate>& candidates) {

@@ -19,9 +19,22 @@ struct PycCandidate {
 /// From names and listing alone.
 std::vector<PycCandidate> find_pyc_candidates(const archive::Tree& tree, int64_t source_time);
 
+/// The header's time of a candidate that matches its source is replaced by `bytes`, the time that
+/// the source has in the slug: Python recompiles nothing at boot, and the bytes do not depend on
+/// the day.
+struct PycPatch {
+  size_t entry = 0;  ///< of the .pyc, index into the tree
+  std::string bytes;
+};
+inline constexpr uint64_t pyc_mtime_offset = 8;  ///< in the .pyc
+/// Reads the candidates' headers, in order; those that do not match are left out.
+std::vector<PycPatch> find_pyc_patches(const archive::Tree& tree, const archive::OpenFiles& open,
+                                       const std::vector<PycCandidate>& candidates);
+
+/// What set-user-id gave is meaningless in a slug; a link has 0777.
+uint32_t mode_in_slug(const archive::TreeEntry& entry);
+
 /// Members, in order: "./app", then the tree's entries below it. `open` opens tree paths.
-/// Patches are the headers of those candidates that match: they get the time the source has in the
-/// slug, so that Python recompiles nothing at boot and the bytes do not depend on the day.
 archive::TarSource make_members(const SlugInput& input,
                                 const std::vector<PycCandidate>& candidates);
 

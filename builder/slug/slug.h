@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "archive/compress.h"
@@ -46,6 +47,11 @@ struct SlugInput {
   std::function<void(uint64_t raw_done, uint64_t raw_total)> on_progress;
   Cancel* cancel = nullptr;
 };
+
+/// Whether the path (relative to BUILD_DIR) is in a folder that holds runtimes and dependencies and
+/// none of the app's own source: at the top .heroku, .platform_tools, .apt, .bundle, .jdk, .local,
+/// .m2, deps, bower_components, vendor; node_modules anywhere.
+bool is_dependency(std::string_view path);
 
 /// Dependencies' folders (`.heroku`, `node_modules`, `vendor`, `deps`, …) get the fixed time
 /// 1980-01-01T00:00:01Z, the rest source_time; never 0 (SLUG-4).

@@ -92,7 +92,21 @@ test_errors_of_the_file_show_the_place() {
   contains "$err" "COPY"
   printf 'FROM scratch\nCOPY missing.txt /\n' >Dockerfile
   expect_exit 4 docker_build
-  contains "$err" "missing.txt"
+  contains "$err" "'/missing.txt' does not exist"
+  lacks "$err" "did you mean"
+  mkdir src
+  touch src/mising.txt src/left-out
+  echo src/left-out >.dockerignore
+  printf 'FROM scratch\nCOPY src/missing.txt /\n' >Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "Dockerfile:2:"
+  contains "$err" "did you mean '/src/mising.txt'?"
+  printf 'FROM scratch\nCOPY scr/mising.txt /\n' >Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "did you mean '/src'?"
+  printf 'FROM scratch\nCOPY src/left-out /\n' >Dockerfile
+  expect_exit 4 docker_build
+  contains "$err" "'src/left-out' is there, but an ignore file leaves it out"
   printf '# nothing\n' >Dockerfile
   expect_exit 4 docker_build
   printf 'FROM scratch AS build\n' >Dockerfile
@@ -101,6 +115,17 @@ test_errors_of_the_file_show_the_place() {
   rm Dockerfile
   expect_exit 2 docker_build -f Dockerfile.prod
   contains "$err" "there is no Dockerfile 'Dockerfile.prod'"
+}
+
+test_a_registry_at_which_nobody_answers() {
+  new_dir app
+  local port
+  port=$(free_port)
+  printf 'FROM localhost:%s/base:1\n' "$port" >Dockerfile
+  expect_exit 5 docker_build
+  contains "$err" "localhost:$port"
+  contains "$err" "(tried 2 times)"
+  contains "$err" "hint: "
 }
 
 test_a_failed_run_names_its_line_and_what_it_said() {
@@ -232,8 +257,6 @@ test_flags_of_docker_that_mean_nothing_here() {
   contains "$err" "--squash is not taken"
   contains "$err" "COPY --from"
   expect_exit 2 docker_build --builder x
-  expect_exit 2 docker_build --load
-  contains "$err" "docker load -i"
   expect_exit 0 docker_build --rm --force-rm -q
   contains "$out" sha256:
 }
@@ -249,6 +272,71 @@ test_a_dockerfile_from_stdin_and_from_elsewhere() {
     fail "$(cat "$test_state/err2")"
   unpack two
   equal "$(<"$root/file")" x
+}
+
+test_a_source_from_stdin() {
+  new_dir app
+  echo hi >file
+  printf 'FROM scratch\nCOPY file /\n' >Dockerfile
+  # piped ARGUMENT…: `slipway build -` with $test_state/piped on its stdin.
+  piped() { slipway build - -t x --network none "$@" <"$test_state/piped"; }
+  tar -cz file Dockerfile >"$test_state/piped"
+  expect_exit 0 piped --oci out
+  unpack out
+  equal "$(<"$root/file")" hi
+  # A Dockerfile has no context then.
+  cp Dockerfile "$test_state/piped"
+  expect_exit 4 piped
+  contains "$err" "<stdin>:2:"
+  contains "$err" "'/file' does not exist"
+  printf 'FROM scratch\nLABEL a=b\n' >"$test_state/piped"
+  expect_exit 0 piped --oci labelled
+  equal "$(config_of labelled .config.Labels.a)" b
+  expect_exit 2 piped -f -
+  contains "$err" "both want stdin"
+  : >"$test_state/piped"
+  expect_exit 4 piped
+  contains "$err" "the file has no instructions"
+  # A cache of its own needs a name of its own.
+  tar -c file >"$test_state/piped"
+  expect_exit 2 piped --slug s.tgz
+  expect_exit 2 slipway build - --slug s.tgz <"$test_state/piped"
+  contains "$err" "an app that comes on stdin needs a name"
+}
+
+test_detect_and_plan_tell_of_dockerfiles() {
+  new_dir app
+  printf 'FROM scratch AS one\nCOPY file /\nFROM scratch\nCOPY --from=one /file /\n' >Dockerfile
+  echo x >file
+  expect_exit 0 slipway detect .
+  contains "$out" "app builds from a Dockerfile: there is a Dockerfile"
+  expect_exit 0 slipway detect . --json
+  equal "$(jq -r '.strategy + " " + .images[0].dockerfile' "$out")" "dockerfile Dockerfile"
+  expect_exit 0 slipway plan . --json
+  equal "$(jq -r '[.steps[] | select(.op == "file") | .cached] | tostring' "$out")" "[false,false]"
+  expect_exit 0 slipway build . -t x
+  expect_exit 0 slipway plan . --json
+  equal "$(jq -r '[.steps[].cached] | unique | tostring' "$out")" "[true]"
+  expect_exit 0 slipway plan . --target one
+  contains "$out" "COPY file /"
+  lacks "$out" "COPY --from"
+  printf 'build:\n  docker:\n    web: Dockerfile\n    worker:\n      dockerfile: Dockerfile\n      target: one\n' >heroku.yml
+  expect_exit 0 slipway detect .
+  contains "$out" "app builds from heroku.yml"
+  contains "$out" "worker"
+}
+
+test_a_build_without_an_output_only_warms_the_cache() {
+  busybox_base
+  new_dir app
+  printf 'FROM base:1\nRUN echo 1 >/one\n' >Dockerfile
+  expect_exit 0 slipway build . --network none --progress plain
+  contains "$err" "no output was asked for: the result stays in the cache"
+  expect_exit 0 slipway build . --network none --progress plain --oci out
+  contains "$err" "RUN echo 1 >/one: cached"
+  lacks "$err" "no output"
+  expect_exit 0 slipway build . --network none -q
+  equal "$(<"$out")" "$(skopeo inspect --raw oci:out | jq -r .config.digest)"
 }
 
 test_names_become_index_entries() {

@@ -38,3 +38,28 @@ config_of() {
   need_program skopeo
   skopeo inspect --config --raw "oci:$1:${3:-latest}" | jq -r "$2"
 }
+
+# bash_stack: the stack "tiny", made of this machine's own bash and a few programs; the packs and apps
+# of a few lines that tests use need no more. With busybox, where it is static, for a web server.
+bash_stack() {
+  local root=$test_state/bash-stack link name library
+  mkdir -p "$root"/{usr/bin,etc,tmp,dev,proc,sys,app,root,run,var/tmp}
+  for link in bin lib lib64; do
+    mkdir -p "$root/usr/$link"
+    ln -s "usr/$link" "$root/$link"
+  done
+  for name in bash sh cat cp ls mkdir env id rm mv ln touch chmod sleep date stat; do
+    cp -L "/bin/$name" "$root/usr/bin/$name"
+  done
+  for library in $(for name in "$root"/usr/bin/*; do ldd "$name"; done | grep -o '/[^ )]*' | grep -v : | sort -u); do
+    mkdir -p "$root/$(dirname "$library")"
+    cp -L "$library" "$root/$library"
+  done
+  name=$(command -v busybox) && ! ldd "$name" >/dev/null 2>&1 && cp "$name" "$root/usr/bin/busybox"
+  echo 'root:x:0:0::/root:/bin/sh' >"$root/etc/passwd"
+  echo 'root:x:0:' >"$root/etc/group"
+  chmod 1777 "$root/tmp" "$root/var/tmp"
+  printf 'FROM scratch\nCOPY bash-stack /\n' >"$test_state/Dockerfile.stack"
+  expect_exit 0 slipway build "$test_state" -f "$test_state/Dockerfile.stack" --oci "$test_state/stack-layout"
+  expect_exit 0 slipway stack create tiny --from "$test_state/stack-layout"
+}

@@ -88,4 +88,88 @@ test_node_express() {
   cmp "$slug" "$again"
 }
 
+# image_sample NAME: the sample's images from bases that are made here: the stack is Debian 12. Sets
+# $bases, flags for a build.
+image_sample() {
+  debian_store "$1"
+  sample "$1"
+  bases=(--build-context "debian:12=stack:debian-12/run")
+}
+
+# in_root ROOT COMMAND…: in the background, as an ordinary user of the image's root filesystem; sets
+# $url, given to the command as PORT.
+in_root() {
+  need_root
+  local root=$1 port
+  shift
+  port=$(free_port)
+  url=http://127.0.0.1:$port
+  install -m 666 /dev/null "$root/dev/null"
+  background chroot --userspec=1000:1000 --groups= "$root" \
+    /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin PORT="$port" "$@"
+}
+
+test_dockerfile_go() {
+  image_sample dockerfile-go
+  expect_exit 0 slipway build . -t slipway-sample-go:1 "${bases[@]}" --oci ../hello --dir ../root
+  # FROM scratch: the program and nothing else, in one layer.
+  equal "$(find ../root -type f)" ../root/hello
+  equal "$(skopeo inspect --raw oci:../hello:1 | jq '.layers | length')" 1
+  local port
+  port=$(free_port)
+  background env PORT="$port" ../root/hello
+  wait_http "http://127.0.0.1:$port/"
+  equal "$(http_get "http://127.0.0.1:$port/there")" "hello from /there"
+  expect_exit 0 slipway build . --progress plain -t slipway-sample-go:1 "${bases[@]}" --oci ../again
+  contains "$err" "everything cached"
+  cmp ../hello/index.json ../again/index.json
+  # A changed source: apt's packages stay as they are.
+  sed -i 's/hello from/bye from/' main.go
+  expect_exit 0 slipway build . --progress plain "${bases[@]}" --dir ../changed
+  contains "$err" "go build"
+  lacks "$err" "Setting up golang"
+  grep -q "bye from" ../changed/hello || fail "the change is not in the program"
+}
+
+test_dockerfile_node() {
+  image_sample dockerfile-node
+  # What the sample's base has, as far as it matters here: Node.js and npm, Debian's.
+  mkdir ../base
+  printf 'FROM debian:12\nRUN apt-get update && apt-get install -y --no-install-recommends nodejs npm\n' >../base/Dockerfile
+  expect_exit 0 slipway build ../base "${bases[@]}" -t slipway-test-node:20
+  bases=(--build-context "node:20-bookworm-slim=docker-image://slipway-test-node:20")
+  expect_exit 0 slipway build . "${bases[@]}" -t slipway-sample-node:1 --docker-archive ../node.tar --dir ../root
+  equal "$(skopeo inspect --config docker-archive:../node.tar | jq -r .config.User)" 1000:1000
+  # npm's downloads are in its cache mount, not in the image.
+  [[ ! -e ../root/root/.npm/_cacache ]] || fail "npm's cache is in the image"
+  in_root ../root node /app/server.js
+  wait_http "$url/"
+  contains <(http_get "$url/") "up for "
+  # Another source, the same dependencies.
+  echo '// more' >>server.js
+  expect_exit 0 slipway build . --progress plain "${bases[@]}"
+  contains "$err" "npm ci --omit=dev --no-audit --no-fund: cached"
+}
+
+test_heroku_yml() {
+  image_sample heroku-yml
+  local secret=never-seen-in-an-image
+  expect_exit 4 slipway build . "${bases[@]}"
+  contains "$err" "SECRET_KEY_BASE"
+  expect_exit 0 slipway build . -e SECRET_KEY_BASE="$secret" "${bases[@]}" --docker-archive ../app.tar --dir ../roots \
+    --metadata-file ../meta.json
+  equal "$(tar -xOf ../app.tar manifest.json | jq -r '.[].RepoTags[]' | sort | tr '\n' ' ')" \
+    "heroku-yml-web:latest heroku-yml-worker:latest "
+  equal "$(jq -r '."heroku.yml".release.command' ../meta.json)" ./release.sh
+  lacks <(tar -xOf ../app.tar; cat ../meta.json) "$secret"
+  equal "$(<../roots/web/app/build-id)" "$(printf %s "$secret" | sha256sum | cut -c -12)"
+  in_root ../roots/web /usr/bin/env GREETING=hello python3 /app/server.py
+  wait_http "$url/"
+  equal "$(http_get "$url/")" hello
+  equal "$(../roots/worker/app/work.sh --once)" working
+  # The stage that nobody asked for was not built.
+  expect_exit 0 slipway build . -e SECRET_KEY_BASE="$secret" "${bases[@]}" --progress plain --no-cache-filter test
+  lacks "$err" "RUN ./work.sh --once"
+}
+
 run_tests "$@"

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "fetch/fetcher.h"
+#include "netfetch/docker_engine.h"
 #include "netfetch/git_fetch.h"
 #include "netfetch/http.h"
 #include "netfetch/registry.h"
@@ -88,6 +89,7 @@ Json serve(const Json& request, const std::function<void(const Json&)>& emit) {
     const OnProgress on_progress = throttled(emit);
     const std::string op = request.at("op");
     if (op.starts_with("registry_")) return serve_registry(op, request, emit);
+    if (op.starts_with("engine_")) return serve_engine(op, request);
     if (op == "http") return serve_http(request, on_progress);
     if (op == "git") return serve_git(request, on_progress);
     if (op == "git_resolve")

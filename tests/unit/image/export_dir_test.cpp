@@ -35,8 +35,8 @@ struct Dirs : Exports {
         [](const std::string& wanted, const LayerEntry& one) { return wanted < one.path; });
     return *entries.insert(at, entry);
   }
-  void write(const fs::path& dir, cache::SnapshotId id) {
-    export_dir(context(), trees(), dir, {{{id}, ""}}, options);
+  void write(const fs::path& target, cache::SnapshotId id) {
+    export_dir(context(), trees(), target, {{{id}, ""}}, options);
   }
 };
 

@@ -282,3 +282,48 @@ TEST_CASE("media types name their compression") {
     for (const bool docker : {false, true})
       CHECK(codec_of(layer_media_type(codec, docker)) == codec);
 }
+
+TEST_CASE("a layer of given contents is written once, with its patches") {
+  Images images;
+  LayerContents contents;
+  int opened = 0, patched = 0;
+  for (const char* path : {"app/a", "app/b"}) {
+    archive::LayerEntry entry;
+    entry.path = path;
+    entry.mode = 0644;
+    entry.size = 5;
+    entry.digest = hash_bytes("hello");
+    contents.listing.entries.push_back(entry);
+  }
+  const fs::path file = images.dir.path() / "hello";
+  write_file_atomic(file, "hello");
+  contents.open = [&](const std::vector<std::string>& paths) {
+    std::vector<Fd> files;
+    for (size_t i = 0; i < paths.size(); ++i) files.push_back(open_file(file.string(), O_RDONLY));
+    ++opened;
+    return files;
+  };
+  contents.patches = [&] {
+    ++patched;
+    return std::vector<archive::TarPatch>{{.member = 1, .offset = 0, .bytes = "J"}};
+  };
+  contents.patch_key = hash_bytes("J");
+  LayerInput input;
+  input.contents = &contents;
+  const auto write = [&] {
+    return write_layers(*images.store, *images.lease, images.trees(), {input}).at(0);
+  };
+  const Layer layer = write();
+  check_digests(images, layer);
+  const std::string raw = decompressed(images, images.bytes_of(layer), "gzip");
+  CHECK_THAT(raw, Contains("hello"));
+  CHECK_THAT(raw, Contains("Jello"));
+  CHECK(write().blob.digest == layer.blob.digest);
+  CHECK(opened == 1);
+  CHECK(patched == 1);
+  CHECK(images.listed == 0);
+  // Other patches, another layer.
+  contents.patch_key = Digest();
+  CHECK(write().diff_id != layer.diff_id);
+  CHECK(patched == 1);
+}
