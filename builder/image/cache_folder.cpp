@@ -24,7 +24,7 @@ oci::Descriptor choose(const oci::Index& index, const std::string& wanted) {
 CacheFolder::CacheFolder(const std::filesystem::path& dir, const std::string& wanted) {
   const Fd folder = open_at_if_exists(AT_FDCWD, dir.string(), folder_flags);
   if (!folder) fail(ExitCode::outside, "there is no folder {}", printable(dir.string()));
-  const Fd index = open_at_if_exists(folder.get(), index_file, O_RDONLY | O_NOFOLLOW);
+  const Fd index = open_at_if_exists(folder.get(), index_file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (!index) fail(ExitCode::outside, "it is no OCI layout: index.json is missing");
   const oci::Document document =
       oci::parse_document(read_all(index.get(), oci::document_bytes_max));

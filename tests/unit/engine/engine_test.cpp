@@ -239,6 +239,64 @@ TEST_CASE("--no-cache runs what is known, and stores it again") {
   CHECK(solve(false));
 }
 
+TEST_CASE(
+    "what came from a cache, or stands on it, is for builds that name the cache (threat 18)") {
+  Rig rig;
+  const graph::NodeRef first = graph::Node::make(command_op("first"));
+  const graph::NodeRef second = graph::Node::make(command_op("second"), {first});
+  Digest key;
+  rig.build([&](Engine& engine) { return key = engine.key(first); });
+  RemoteResults branch;
+  branch.origins = {"branch"};
+  branch.first_key = [&](const Digest& asked) {
+    return asked == key ? std::optional(key) : std::nullopt;
+  };
+  branch.find = [&](Engine&, const Digest& asked) -> std::optional<cache::Result> {
+    if (asked != key) return std::nullopt;
+    cache::Result result;
+    result.extra = {{"key", key.hex()}, {"created", 1}, {"origin", {"branch"}}};
+    return result;
+  };
+  const auto solve = [&](const RemoteResults& remote) {
+    rig.remote = remote;
+    const bool cached = rig.build([&](Engine& engine) { return engine.solve(second).cached; });
+    return std::pair(cached, rig.commands_run);
+  };
+  // The first step comes from the cache, the second runs on it; then both are known.
+  CHECK(solve(branch) == std::pair(false, 1));
+  CHECK(solve(branch) == std::pair(true, 0));
+  // Another cache's name opens nothing.
+  RemoteResults other;
+  other.origins = {"main"};
+  CHECK(solve(other) == std::pair(false, 2));
+  // What was made here is for all.
+  CHECK(solve({}) == std::pair(true, 0));
+  CHECK(solve(branch) == std::pair(true, 0));
+}
+
+TEST_CASE("a cache that knows only first keys leads to results above them") {
+  Rig rig;
+  const graph::NodeRef first = graph::Node::make(command_op("first"));
+  const graph::NodeRef second = graph::Node::make(command_op("second"), {first});
+  const Digest unusual = hash_bytes("as after --no-cache");
+  const Digest below = rig.build([&](Engine& engine) { return engine.key(first); });
+  rig.remote.first_key = [&](const Digest& asked) {
+    return asked == below ? std::optional(unusual) : std::nullopt;
+  };
+  const Digest above = rig.build([&](Engine& engine) { return engine.key(second); });
+  rig.remote.origins = {"cache"};
+  rig.remote.find = [&](Engine&, const Digest& asked) -> std::optional<cache::Result> {
+    if (asked != above) return std::nullopt;
+    cache::Result result;
+    result.extra = {{"key", above.hex()}, {"origin", {"cache"}}};
+    return result;
+  };
+  CHECK(rig.build([&](Engine& engine) { return engine.solve(second).cached; }));
+  CHECK(rig.commands_run == 0);
+  rig.remote.first_key = nullptr;
+  CHECK(rig.build([&](Engine& engine) { return engine.key(second); }) != above);
+}
+
 TEST_CASE("a second copy of a changed source stacks on the first and hides what is gone") {
   Rig rig;
   rig.write("same", "same");

@@ -21,6 +21,7 @@ struct Rig {
   std::function<void(engine::Options&)> options;  ///< changes them before each build
   FakeWorker::Command command = [](const auto&, const auto&, const auto&) { return done(); };
   int commands_run = 0;
+  RemoteResults remote;
 
   struct Recorder : report::View {
     explicit Recorder(std::vector<report::StepFinished>& all) : list(all) {}
