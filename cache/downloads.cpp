@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/files.h"
@@ -16,6 +17,7 @@ namespace slipway::cache {
 namespace {
 
 constexpr const char* directory_name = "partial";
+constexpr const char* keys_area = "downloads of other stores";
 constexpr const char* head_suffix = ".head";
 constexpr int64_t partial_age_max_s = 7 * 24 * 3600;
 constexpr size_t head_bytes_max = 1 << 20;
@@ -115,16 +117,35 @@ Downloads::Downloads(Store& store) : store_(store) {
   make_private_directory(root, directory_name);
   partials_ = open_at(root, directory_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   sweep_partials(partials_.get());
+  // Of its own, so that it can be given away without the store's.
+  own_key_ = keyed_digest(store_.secret_key(), "keys of downloads").hex();
+  for (const auto& [key, value] : store_.list_values(keys_area)) other_keys_.push_back(key);
 }
 
 Digest Downloads::key(std::string_view text) const {
-  return keyed_digest(store_.secret_key(), text);
+  return keyed_digest(own_key_, text);
 }
 
-std::vector<Download> Downloads::find(const Digest& key) const {
+void Downloads::add_sharing_key(const std::string& key) {
+  if (!is_sha256(key)) fail(ExitCode::app_files, "'{}' is no key of downloads", printable(key));
+  if (key == own_key_) return;
+  store_.put_value(keys_area, key, Json::object());
+  other_keys_.push_back(key);
+}
+
+std::vector<Download> Downloads::find(std::string_view text) const {
+  std::vector<Download> found;
+  find_by(key(text), found);
+  for (const std::string& other : other_keys_) find_by(keyed_digest(other, text), found);
+  std::stable_sort(found.begin(), found.end(), [](const Download& a, const Download& b) {
+    return std::pair(a.pinned, a.id) > std::pair(b.pinned, b.id);
+  });
+  return found;
+}
+
+void Downloads::find_by(const Digest& key, std::vector<Download>& found) const {
   Store::State& state = store_.state();
   const Session index(state);
-  std::vector<Download> found;
   Query rows = index->query(
       "SELECT id, key, variant, status, headers, downloads.sha256, downloads.size, url, requester, "
       "recorded, checked, pinned, blobs.last_use FROM downloads LEFT JOIN blobs ON blobs.sha256 = "
@@ -137,7 +158,6 @@ std::vector<Download> Downloads::find(const Digest& key) const {
     if (!sha256.empty() && rows.integer(12) + touch_interval_s < now_seconds())
       state.touched_blobs.insert(sha256);
   }
-  return found;
 }
 
 std::optional<Download> Downloads::find_id(uint64_t id) const {

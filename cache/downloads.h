@@ -81,8 +81,9 @@ class Downloads {
 
   /// The key of a request. `text` may hold secrets: they cannot be guessed from the key.
   Digest key(std::string_view text) const;
-  /// All answers to a request whose bodies are still there: pinned ones, then newest first.
-  std::vector<Download> find(const Digest& key) const;
+  /// All answers to a request whose bodies are still there: pinned ones, then newest first. What
+  /// came from other stores is found too, by their keys.
+  std::vector<Download> find(std::string_view text) const;
   std::optional<Download> find_id(uint64_t id) const;
   /// All rows, oldest first: for `slipway lock` and `vendor`.
   std::vector<Download> list() const;
@@ -96,6 +97,13 @@ class Downloads {
   /// The server said that it is still the same.
   void confirm(const std::vector<uint64_t>& ids);
 
+  /// What another store needs to find rows of this one, which it takes with publish(): for
+  /// `vendor`. It tells nothing but, to who guesses a whole URL, whether it is there.
+  std::string sharing_key() const { return own_key_; }
+  /// Rows of the store with that key are found from now on. Throws Error(app_files) when it is
+  /// none.
+  void add_sharing_key(const std::string& key);
+
   /// Empty while another process (or thread) has it.
   std::optional<Partial> try_partial(const Digest& identity) const;
   /// A partial that somebody else fills, to read along: its file and what its answer said. Empty
@@ -107,7 +115,11 @@ class Downloads {
   std::optional<Foreign> foreign_partial(const Digest& identity) const;
 
  private:
+  void find_by(const Digest& key, std::vector<Download>& found) const;
+
   Store& store_;
+  std::string own_key_;
+  std::vector<std::string> other_keys_;
   Fd partials_;
 };
 

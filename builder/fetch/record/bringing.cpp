@@ -273,9 +273,9 @@ std::optional<cache::Partial> Library::hold(Job& job) {
     if (auto partial = downloads_.try_partial(job.identity)) {
       if (!followed) return partial;
       // Whoever filled it is done or dead.
-      const auto now = downloads_.find(job.key);
+      const auto now = downloads_.find(job.key_text);
       const cache::Download* done = choose_answer(now, job.request, false);
-      if (done != nullptr && done->id == job.newest_id) done = nullptr;
+      if (done != nullptr && !job.is_new(*done)) done = nullptr;
       const auto [inode, size] = size_of(followed.get());
       const bool usable =
           done != nullptr ? size == done->size_bytes : inode == size_of(partial->fd()).first;
@@ -287,6 +287,7 @@ std::optional<cache::Partial> Library::hold(Job& job) {
       partial->discard();
       return std::nullopt;
     }
+    job.waited = true;
     auto foreign = downloads_.foreign_partial(job.identity);
     if (foreign && !followed) {
       if (auto head = head_from_json(foreign->head)) {
@@ -315,7 +316,6 @@ void Library::work(Job& job) {
   };
   try {
     if (job.request.method != "HEAD") {
-      const uint64_t newest_before = job.newest_id;
       partial = hold(job);
       if (!partial) {
         forget(job.identity, shared);
@@ -323,9 +323,9 @@ void Library::work(Job& job) {
       }
       // While we waited, another process may have recorded it.
       if (!answer.has_head()) {
-        const auto now = downloads_.find(job.key);
+        const auto now = downloads_.find(job.key_text);
         const cache::Download* chosen = choose_answer(now, job.request, false);
-        if (chosen != nullptr && chosen->id > newest_before &&
+        if (chosen != nullptr && job.waited && job.is_new(*chosen) &&
             adopt(answer, *chosen, Source::cache)) {
           partial->discard();
           forget(job.identity, shared);

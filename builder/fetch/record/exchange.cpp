@@ -146,13 +146,7 @@ class Session {
         authority += ":" + tunnel_port_;
       url = (wire_.is_tls() ? "https://" : "http://") + authority + target;
     }
-    auto parsed = fetch::parse_url(url);
-    if (!parsed || (parsed->scheme != "http" && parsed->scheme != "https") || parsed->host.empty())
-      return {};
-    parsed->userinfo.clear();
-    if (parsed->port == (parsed->scheme == "https" ? "443" : "80")) parsed->port.clear();
-    if (parsed->rest.empty() || parsed->rest[0] != '/') parsed->rest = "/" + parsed->rest;
-    return parsed->to_string();
+    return web_url(url);
   }
 
   bool open_tunnel(Reply& reply, const std::string& target) {

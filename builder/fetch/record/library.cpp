@@ -1,5 +1,7 @@
 #include "record/library.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "fetch/url.h"
 #include "record/job.h"
@@ -9,14 +11,6 @@ namespace {
 
 constexpr size_t transfers_max = 128;
 constexpr auto unreachable_for = std::chrono::seconds(60);
-
-/// What a request is about, before headers decide between variants.
-std::string key_text(const Request& request) {
-  const std::string method = request.method == "HEAD" ? "HEAD " : request.method + " ";
-  if (request.method != "POST") return method + key_url(request.url);
-  return method + key_url(request.url) + "\n" + request.header("git-protocol") + "\n" +
-         request.header("content-encoding") + "\n" + sha256_hex(request.body);
-}
 
 Digest identity_of(const Digest& key, const Request& request) {
   KeyBuilder identity("recorded request");
@@ -37,8 +31,11 @@ Library::Library(cache::Store& store, LibraryOptions options)
     : options_(options),
       downloads_(store),
       upstream_(options.upstream, stop_),
+      preferred_(options.preferred),
       publisher_(downloads_),
-      workers_(transfers_max) {}
+      workers_(transfers_max) {
+  std::sort(preferred_.begin(), preferred_.end());
+}
 
 Library::~Library() {
   stop();
@@ -107,19 +104,31 @@ std::shared_ptr<Answer> Library::replay(const std::vector<cache::Download>& answ
   return nullptr;
 }
 
+std::vector<cache::Download> Library::find(const std::string& key_text) const {
+  std::vector<cache::Download> answers = downloads_.find(key_text);
+  if (is_offline())
+    std::stable_partition(answers.begin(), answers.end(), [&](const cache::Download& answer) {
+      return answer.pinned || std::binary_search(preferred_.begin(), preferred_.end(), answer.id);
+    });
+  return answers;
+}
+
 Reading Library::ask(const Request& request, const std::string& step) {
   auto job = std::make_shared<Job>();
   job->request = request;
   job->step = step;
-  job->key = downloads_.key(key_text(request));
+  job->started_s = time(nullptr);
+  job->key_text = text_of_key(request);
+  job->key = downloads_.key(job->key_text);
   job->identity = identity_of(job->key, request);
-  std::vector<cache::Download> answers = downloads_.find(job->key);
-  if (!answers.empty()) job->newest_id = answers.front().id;
+  std::vector<cache::Download> answers = find(job->key_text);
+  for (const cache::Download& answer : answers)
+    job->newest_id = std::max(job->newest_id, answer.id);
   if (request.method == "HEAD") {
     Request get = request;
     get.method = "GET";
-    for (cache::Download& download : downloads_.find(downloads_.key(key_text(get))))
-      answers.insert(answers.begin(), std::move(download));
+    std::vector<cache::Download> whole = find(text_of_key(get));
+    answers.insert(answers.begin(), whole.begin(), whole.end());
   }
   if (is_offline()) {
     if (auto answer = replay(answers, request, Source::cache, true)) return Reading(answer);

@@ -28,6 +28,9 @@ enum class Mode : uint8_t {
 struct LibraryOptions {
   Mode mode = Mode::record;
   UpstreamOptions upstream;
+  /// Rows of cache::Downloads that go before newer ones when nobody is asked: a build replayed as
+  /// it was.
+  std::vector<uint64_t> preferred;
   uint64_t body_bytes_max = 20ULL << 30;  ///< a longer body is cut off and not recorded
 };
 
@@ -70,6 +73,7 @@ class Library {
  private:
   struct Job;
   friend struct Bringing;
+  std::vector<cache::Download> find(const std::string& key_text) const;
   std::shared_ptr<Answer> replay(const std::vector<cache::Download>& answers,
                                  const Request& request, Source source, bool any_variant);
   bool adopt(Answer& answer, const cache::Download& download, Source source);
@@ -87,6 +91,7 @@ class Library {
   std::mutex mutex_;
   std::map<Digest, std::shared_ptr<Answer>> in_flight_;
   std::map<std::string, std::chrono::steady_clock::time_point> unreachable_;
+  std::vector<uint64_t> preferred_;  ///< sorted
   Publisher publisher_;
   Threads workers_;
 };

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <set>
 
+#include "base/digest.h"
 #include "base/text.h"
 #include "base/url.h"
 #include "fetch/fetcher.h"
@@ -162,6 +163,23 @@ std::string Request::header(std::string_view name) const {
   return value != nullptr ? *value : std::string();
 }
 
+std::string web_url(std::string_view text) {
+  auto parsed = fetch::parse_url(text.substr(0, text.find('#')));
+  if (!parsed || (parsed->scheme != "http" && parsed->scheme != "https") || parsed->host.empty())
+    return {};
+  parsed->userinfo.clear();
+  if (parsed->port == (parsed->scheme == "https" ? "443" : "80")) parsed->port.clear();
+  if (parsed->rest.empty() || parsed->rest[0] != '/') parsed->rest = "/" + parsed->rest;
+  return parsed->to_string();
+}
+
+std::string text_of_key(const Request& request) {
+  const std::string text = request.method + " " + key_url(request.url);
+  if (request.method != "POST") return text;
+  return text + "\n" + request.header("git-protocol") + "\n" + request.header("content-encoding") +
+         "\n" + sha256_hex(request.body);
+}
+
 std::string key_url(std::string_view url) {
   url = url.substr(0, url.find('#'));
   const size_t query = url.find('?');
@@ -204,9 +222,10 @@ std::string kept_location(std::string_view location) {
   std::vector<std::string> parameters = split(bare.substr(query + 1), '&');
   const std::vector<std::string> names = names_of(parameters);
   const Families families = families_of(names);
-  for (size_t i = 0; i < parameters.size(); ++i)
-    if (signs(names[i], families))
-      parameters[i].resize(std::min(parameters[i].size(), parameters[i].find('=') + 1));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const size_t equals = parameters[i].find('=');
+    if (equals != std::string::npos && signs(names[i], families)) parameters[i].resize(equals + 1);
+  }
   return (head + "?" + join(parameters, "&")).append(fragment);
 }
 

@@ -29,6 +29,9 @@ struct Request {
 const std::string* find_header(const Headers& headers, std::string_view name);
 std::string lower_case(std::string_view text);
 
+/// An address of the web as all else here takes it: no userinfo, no fragment, no usual port, a
+/// path. Empty when it is none.
+std::string web_url(std::string_view text);
 /// Text that stands for what is asked: the URL without parameters that sign it (they change while
 /// the thing does not). Other parameters stay: they may be what names the thing. It may hold
 /// secrets: only its keyed hash may be kept.
@@ -48,6 +51,8 @@ Headers passed_headers(const Headers& headers);
 /// (whole answers are recorded) when `whole`.
 Headers upstream_headers(const Headers& headers, bool whole);
 
+/// What a request is about, before headers decide between variants: cache::Downloads::key()'s text.
+std::string text_of_key(const Request& request);
 /// Whether an answer of this status is kept.
 bool is_recordable(int status);
 /// What else of the request decided the answer, as its Vary says: "accept=text/html\n…".

@@ -1,10 +1,15 @@
 #include "record/publisher.h"
 
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "base/error.h"
 
 namespace slipway::record {
 namespace {
 
+constexpr int niceness = 5;
 constexpr uint64_t waiting_bytes_max = 16 << 20;
 
 }  // namespace
@@ -49,6 +54,8 @@ void Publisher::join() {
 }
 
 void Publisher::serve() {
+  // Behind the clients, who have their answers.
+  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return !items_.empty() || !confirmed_.empty() || ending_; });

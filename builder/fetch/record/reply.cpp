@@ -37,8 +37,23 @@ bool Reply::begin(int status, const Headers& headers, std::optional<uint64_t> le
     text += "connection: close\r\n";
   else if (is_old_)
     text += "connection: keep-alive\r\n";
-  wire_.write(text + "\r\n", write_limit);
-  return !without_body && !is_head_;
+  text += "\r\n";
+  const bool has_body = !without_body && !is_head_;
+  if (has_body && holds_head_)
+    held_ = std::move(text);
+  else
+    wire_.write(text, write_limit);
+  return has_body;
+}
+
+void Reply::send_now(std::string_view data) {
+  if (held_.empty()) {
+    wire_.write(data, write_limit);
+    return;
+  }
+  held_.append(data);
+  wire_.write(held_, write_limit);
+  held_.clear();
 }
 
 void Reply::write(std::string_view data) {
@@ -46,14 +61,17 @@ void Reply::write(std::string_view data) {
   if (chunked_) {
     std::string chunk = fmt::format("{:x}\r\n", data.size());
     chunk.append(data).append("\r\n");
-    wire_.write(chunk, write_limit);
+    send_now(chunk);
   } else {
-    wire_.write(data, write_limit);
+    send_now(data);
   }
 }
 
 void Reply::end() {
-  if (chunked_) wire_.write("0\r\n\r\n", write_limit);
+  if (chunked_)
+    send_now("0\r\n\r\n");
+  else if (!held_.empty())
+    send_now({});
 }
 
 void Reply::refuse(int status, std::string_view text) {
@@ -87,6 +105,7 @@ void Reply::send(Answer& answer, const Answer::Head& head, const Request& reques
                          fmt::format("bytes {}-{}/{}", first, first + range->size - 1, *length));
     length = range->size;
   }
+  holds_head_ = answer.available() > first;
   if (!begin(status, headers, length)) return;
   std::string block(
       static_cast<size_t>(std::min<uint64_t>(block_bytes, length.value_or(block_bytes))), '\0');

@@ -36,8 +36,13 @@ class Reply {
 
  private:
   Wire& wire_;
+  void send_now(std::string_view data);
+
   const bool is_head_, is_old_;
   bool keeps_connection_, chunked_ = false;
+  /// The head waits for the body that is there already: one packet instead of two.
+  bool holds_head_ = false;
+  std::string held_;
 };
 
 }  // namespace slipway::record

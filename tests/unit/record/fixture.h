@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/files.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "record/proxy.h"
 

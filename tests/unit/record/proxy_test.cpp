@@ -319,3 +319,48 @@ TEST_CASE("recorder: a step cannot reach this machine through it") {
   }
   CHECK(server.connections == 0);
 }
+
+TEST_CASE("recorder: offline, what an earlier build was given goes before newer answers") {
+  Recorder recorder;
+  std::atomic<int> n{0};
+  Server server([&](const Server::Asked&, record::Wire& wire) {
+    return reply(wire, "200 OK", "", fmt::format("index {}", ++n));
+  });
+  CHECK(recorder.get(server.url("/index")).body == "index 1");
+  const auto first = recorder.told();
+  REQUIRE(first.size() == 1);
+  CHECK(recorder.get(server.url("/index")).body == "index 2");
+  recorder.reopen(record::Mode::offline);
+  CHECK(recorder.get(server.url("/index")).body == "index 2");
+  recorder.options.preferred = {first[0].id};
+  recorder.reopen(record::Mode::offline);
+  CHECK(recorder.get(server.url("/index")).body == "index 1");
+}
+
+TEST_CASE("recorder: rows of another store are found by its key") {
+  Recorder from, to;
+  std::string url;
+  {
+    Server server([](const Server::Asked&, record::Wire& wire) {
+      return reply(wire, "200 OK", "", "vendored");
+    });
+    url = server.url("/f?k=secret");
+    CHECK(from.get(url).body == "vendored");
+    (void)from.told();
+  }
+  cache::Downloads there(*from.store), here(*to.store);
+  std::vector<cache::Finished> batch;
+  for (const cache::Download& download : there.list()) {
+    cache::Finished& one = batch.emplace_back();
+    one.download = download;
+    one.body = read_all(there.open_body(download).get());
+  }
+  (void)here.publish(batch);
+  to.reopen(record::Mode::offline);
+  CHECK(to.get(url).status == 504);
+  here.add_sharing_key(there.sharing_key());
+  to.reopen(record::Mode::offline);
+  CHECK(to.get(url).body == "vendored");
+  CHECK(to.get(url + "2").status == 504);
+  CHECK_THROWS_AS(here.add_sharing_key("../x"), Error);
+}
