@@ -266,16 +266,22 @@ std::vector<uint64_t> Downloads::publish(std::vector<Finished>& batch) {
         if (!bodies[i].needed && fsync(finished.partial->fd()) != 0) fail_errno("write a download");
         // A second name: the first, which others wait for, goes when the row is there.
         if (linkat(partials_.get(), finished.partial->name_.c_str(), state.blobs.get(),
-                   sha256.c_str(), 0) != 0)
+                   sha256.c_str(), 0) != 0 &&
+            errno != EEXIST)
           fail_errno("keep download {}", sha256);
       } else if (!there) {
+        SLIPWAY_CHECK(finished.body.size() == finished.download.size_bytes);
         TempFile again(state.tmp.get());
         write_all(again.fd(), finished.body);
         if (fsync(again.fd()) != 0) fail_errno("write a download");
         again.publish(state.blobs.get(), sha256);
       }
     }
-    if (fsync(state.blobs.get()) != 0) fail_errno("write downloads");
+  }
+  // Outside of sessions, which others wait for; the lease keeps gc from files without rows.
+  if (fsync(state.blobs.get()) != 0) fail_errno("write downloads");
+  {
+    Session index(state);
     Transaction transaction(*index);
     for (const Finished& finished : batch) {
       const Download& download = finished.download;

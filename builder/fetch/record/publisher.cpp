@@ -1,15 +1,12 @@
 #include "record/publisher.h"
 
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "base/error.h"
 
 namespace slipway::record {
 namespace {
 
-constexpr int niceness = 5;
+// Many small answers come at once; one flush and one transaction do for all of them.
+constexpr auto gather_time = std::chrono::milliseconds(20);
 constexpr uint64_t waiting_bytes_max = 16 << 20;
 
 }  // namespace
@@ -41,7 +38,10 @@ void Publisher::wait_for_room() {
 
 void Publisher::settle() {
   std::unique_lock lock(mutex_);
+  ++settling_;
+  changed_.notify_all();
   changed_.wait(lock, [&] { return items_.empty() && confirmed_.empty() && !busy_; });
+  --settling_;
 }
 
 void Publisher::join() {
@@ -54,12 +54,11 @@ void Publisher::join() {
 }
 
 void Publisher::serve() {
-  // Behind the clients, who have their answers.
-  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), niceness);
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return !items_.empty() || !confirmed_.empty() || ending_; });
     if (items_.empty() && confirmed_.empty()) return;
+    changed_.wait_for(lock, gather_time, [&] { return ending_ || settling_ > 0; });
     std::vector<Item> items = std::move(items_);
     const std::vector<uint64_t> confirmed = std::move(confirmed_);
     items_.clear();

@@ -47,6 +47,7 @@ class Publisher {
   std::vector<Item> items_;
   std::vector<uint64_t> confirmed_;
   uint64_t waiting_bytes_ = 0;
+  int settling_ = 0;  ///< who waits for it to be done
   bool busy_ = false, ending_ = false;
   std::thread thread_;
 };

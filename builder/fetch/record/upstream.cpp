@@ -256,7 +256,7 @@ void Upstream::send(const UpstreamCall& call) {
 
   const CURLcode code = curl_easy_perform(handle);
   if (transfer.failure) std::rethrow_exception(transfer.failure);
-  if (stop_.load()) throw Interrupted();
+  if (code != CURLE_OK && stop_.load()) throw Interrupted();
   if (transfer.refused)
     fail(ExitCode::outside, "{}: a step cannot reach this machine's own services", doing);
   if (code != CURLE_OK) {
