@@ -182,6 +182,9 @@ class Recorder {
   }
   void close() { proxy.reset(); }
   void reopen(record::Mode mode) {
+    // A client may have its last byte before the transfer's thread has seen the end.
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    proxy->settle();
     close();
     open(mode);
   }
