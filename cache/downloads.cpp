@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char* directory_name = "partial";
 constexpr const char* keys_area = "downloads of other stores";
+constexpr const char* locks_name = "locks";
 constexpr const char* head_suffix = ".head";
 constexpr int64_t partial_age_max_s = 7 * 24 * 3600;
 constexpr size_t head_bytes_max = 1 << 20;
@@ -52,12 +53,27 @@ bool is_same_answer(const Download& a, const Download& b) {
          a.headers == b.headers && a.pinned == b.pinned;
 }
 
+/// An empty Fd while somebody else has it. The lock is the open file's, not the process's
+/// (fcntl(2)).
+Fd try_lock_identity(int directory, const std::string& identity) {
+  Fd file = open_at(directory, locks_name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(std::stoull(identity.substr(0, 14), nullptr, 16));
+  lock.l_len = 1;
+  if (fcntl(file.get(), F_OFD_SETLK, &lock) == 0) return file;
+  if (errno != EAGAIN && errno != EACCES) fail_errno("lock a download");
+  return Fd();
+}
+
 void sweep_partials(int directory) {
   for (const std::string& name : list_directory(directory)) {
     const auto info = stat_at(directory, name);
     if (!info || info->st_mtime + partial_age_max_s > now_seconds()) continue;
-    const Fd held = name.ends_with(head_suffix) ? Fd() : try_lock_file(directory, name);
-    if (held || name.ends_with(head_suffix)) (void)unlinkat(directory, name.c_str(), 0);
+    const std::string identity = name.substr(0, name.find('.'));
+    if (is_sha256(identity) && try_lock_identity(directory, identity))
+      (void)unlinkat(directory, name.c_str(), 0);
   }
 }
 
@@ -67,14 +83,22 @@ void rename_at(int from, const std::string& name, int to, const std::string& new
 
 }  // namespace
 
-Partial::Partial(int directory, std::string name, Fd file)
+Partial::Partial(int directory, std::string name, Fd lock)
     : directory_(fcntl(directory, F_DUPFD_CLOEXEC, 3)),
       name_(std::move(name)),
-      file_(std::move(file)) {
+      lock_(std::move(lock)) {
   if (!directory_) fail_errno("open the partial downloads");
+  file_ = open_at_if_exists(directory_.get(), name_, O_RDWR | O_NOFOLLOW);
+}
+
+int Partial::fd() {
+  if (!file_)
+    file_ = open_at(directory_.get(), name_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  return file_.get();
 }
 
 uint64_t Partial::size_bytes() const {
+  if (!file_) return 0;
   struct stat info {};
   if (fstat(file_.get(), &info) != 0) fail_errno("stat a partial download");
   return static_cast<uint64_t>(info.st_size);
@@ -102,14 +126,12 @@ void Partial::set_head(const Json& head) {
 void Partial::restart() {
   (void)unlinkat(directory_.get(), (name_ + head_suffix).c_str(), 0);
   (void)unlinkat(directory_.get(), name_.c_str(), 0);
-  file_ = try_lock_file(directory_.get(), name_);
-  if (!file_) fail(ExitCode::outside, "another build took this download over");
+  file_.reset();
 }
 
 void Partial::discard() {
-  (void)unlinkat(directory_.get(), (name_ + head_suffix).c_str(), 0);
-  (void)unlinkat(directory_.get(), name_.c_str(), 0);
-  file_.reset();
+  if (file_) restart();
+  lock_.reset();
 }
 
 Downloads::Downloads(Store& store) : store_(store) {
@@ -308,9 +330,9 @@ void Downloads::confirm(const std::vector<uint64_t>& ids) {
 
 std::optional<Partial> Downloads::try_partial(const Digest& identity) const {
   const std::string name = identity.hex();
-  Fd file = try_lock_file(partials_.get(), name);
-  if (!file) return std::nullopt;
-  return Partial(partials_.get(), name, std::move(file));
+  Fd lock = try_lock_identity(partials_.get(), name);
+  if (!lock) return std::nullopt;
+  return Partial(partials_.get(), name, std::move(lock));
 }
 
 std::optional<Downloads::Foreign> Downloads::foreign_partial(const Digest& identity) const {

@@ -3,9 +3,10 @@
 // of the index says which request got which answer. Rows are never changed, a newer answer is a
 // newer row, so that a build's record can name the ones it was given.
 //
-//   partial/<identity>        a body on its way, flock'ed by who brings it; kept when that one
-//   dies,
-//                             so that the transfer can be resumed
+//   partial/locks             empty; who brings an answer holds the byte whose number is the
+//                             identity's first 56 bits: a lock that costs no inode
+//   partial/<identity>        a long body on its way; kept when who brings it dies, so that the
+//                             transfer can be resumed
 //   partial/<identity>.head   what its answer said (JSON), beside it once the body has begun
 //
 // Nothing here is a secret: keys are keyed hashes, URLs and headers come redacted.
@@ -41,28 +42,28 @@ struct Download {
   bool pinned = false;                    ///< given by hand: served without asking any server
 };
 
-/// A body on its way to the store, held by this process alone (flock). Dropping the object lets go
-/// of it and leaves the file for whoever resumes; discard() removes it.
+/// A body on its way to the store, held by this object alone. Dropping it lets go and leaves the
+/// file for whoever resumes; discard() removes it.
 class Partial {
  public:
   Partial(Partial&&) noexcept = default;
   Partial& operator=(Partial&&) noexcept = default;
-  int fd() const { return file_.get(); }
+  /// The file; made when there is none.
+  int fd();
   uint64_t size_bytes() const;
   /// What set_head() kept, unless there is none or it cannot be read.
   std::optional<Json> head() const;
   void set_head(const Json& head);
-  /// A new, empty file: what is there belongs to another answer, and others may be reading it.
-  /// Throws Error(outside) when another process was quicker to take the name.
+  /// Away with what is there: it belongs to another answer. Others may go on reading it.
   void restart();
   void discard();
 
  private:
   friend class Downloads;
-  Partial(int directory, std::string name, Fd file);
+  Partial(int directory, std::string name, Fd lock);
   Fd directory_;
   std::string name_;
-  Fd file_;
+  Fd lock_, file_;
 };
 
 /// An answer to be kept, with its body: a text, or what is in the partial.
