@@ -485,6 +485,9 @@ Garbage Store::collect(uint64_t limit_bytes) {
     census.drop_unreferenced();
     over_limit = census.total() > limit_bytes;
     census.evict(limit_bytes);
+    // An answer whose body went is no answer.
+    index->run(
+        "DELETE FROM downloads WHERE sha256 <> '' AND sha256 NOT IN (SELECT sha256 FROM blobs)");
     garbage = {census.dropped(), census.freed()};
     transaction.commit();
     // Rows first: a file without a row is swept, a row without its file would be a lie.

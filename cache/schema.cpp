@@ -67,6 +67,16 @@ CREATE INDEX builds_app ON builds(app, id);
 PRAGMA user_version = 1;
 )";
 
+// Came after the first stores were made: added to those when they are opened.
+constexpr const char* later_schema = R"(
+CREATE TABLE IF NOT EXISTS downloads(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, variant TEXT NOT NULL,
+  status INTEGER NOT NULL, headers TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+  url TEXT NOT NULL, requester TEXT NOT NULL, recorded INTEGER NOT NULL, checked INTEGER NOT NULL,
+  pinned INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS downloads_key ON downloads(key, variant);
+)";
+
 constexpr const char* index_name = "index.sqlite";
 constexpr const char* new_name = "index.sqlite.new";
 
@@ -108,7 +118,10 @@ std::unique_ptr<Database> try_open(const fs::path& file, std::string& problem) {
     Query query = database->query("PRAGMA user_version");
     if (query.next()) version = query.integer(0);
     // Reads the schema, so that a damaged first page shows now and not in the middle of a build.
-    if (version == schema_version) (void)database->query("SELECT 1 FROM snapshots LIMIT 1").next();
+    if (version == schema_version) {
+      (void)database->query("SELECT 1 FROM snapshots LIMIT 1").next();
+      database->script(later_schema);
+    }
   } catch (const IndexDamaged&) {
     problem = "was damaged";
     return nullptr;
@@ -154,6 +167,21 @@ size_t salvage(const fs::path& damaged, Database& fresh) {
     fresh.run("INSERT OR REPLACE INTO named_values(area, name, value) VALUES(?, ?, ?)", row.text(0),
               row.text(1), row.text(2));
   });
+  // Recordings of servers that may be gone by now; their bodies are adopted as blobs.
+  each_row(
+      "SELECT id, key, variant, status, headers, sha256, size, url, requester, recorded, checked, "
+      "pinned FROM downloads",
+      [&](Query& row) {
+        if (!is_json(row.text(4))) return;
+        ++kept;
+        fresh.run(
+            "INSERT OR REPLACE INTO downloads(id, key, variant, status, headers, sha256, size, "
+            "url, requester, recorded, checked, pinned) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row.integer(0), row.digest(1), row.text(2), row.integer(3), row.text(4), row.text(5),
+            row.integer(6), row.text(7), row.text(8), row.integer(9), row.integer(10),
+            row.integer(11));
+      });
   each_row("SELECT id, app, status, started_ms, finished_ms, detail FROM builds", [&](Query& row) {
     if (!is_json(row.text(5))) return;
     ++kept;
@@ -196,6 +224,7 @@ void start_anew(Store::State& state, const std::string& problem) {
     Database fresh(state.layout.root / new_name);
     Transaction transaction(fresh);
     fresh.script(schema);
+    fresh.script(later_schema);
     fresh.run("INSERT INTO sqlite_sequence(name, seq) VALUES('snapshots', ?)",
               highest_snapshot_directory(state));
     fresh.run("INSERT INTO meta(name, value) VALUES('boot', ?)", state.boot);
@@ -216,7 +245,7 @@ void start_anew(Store::State& state, const std::string& problem) {
   remove_packs(state);
   if (state.layout.fresh) return;
   state.warnings.push_back(fmt::format(
-      "the store's index {}{}; a new one was started, {} settings and build records were kept, "
+      "the store's index {}{}; a new one was started, {} settings, downloads and build records were kept, "
       "cached results are made again when they are needed",
       problem, had_file ? " and is set aside as " + bad : "", kept));
 }

@@ -261,7 +261,8 @@ TEST_CASE_METHOD(StoreFixture, "faults: a lost index is started anew and said") 
   store = Store::open(root);
   REQUIRE(store->warnings().size() == 1);
   CHECK(store->warnings()[0] ==
-        "the store's index was lost; a new one was started, 0 settings and build records were "
+        "the store's index was lost; a new one was started, 0 settings, downloads and build "
+        "records were "
         "kept, cached results are made again when they are needed");
   CHECK_FALSE(has_result("key 1"));
   // Blobs prove themselves by their name.
@@ -296,10 +297,11 @@ TEST_CASE_METHOD(StoreFixture, "faults: a damaged index is set aside, settings a
   store = Store::open(root);
   REQUIRE(store->warnings().size() == 1);
   CHECK(store->warnings()[0] ==
-        fmt::format("the store's index {} and is set aside as index.sqlite.bad-1; a new one was "
-                    "started, {} settings and build records were kept, cached results are made "
-                    "again when they are needed",
-                    expected, kept));
+        fmt::format(
+            "the store's index {} and is set aside as index.sqlite.bad-1; a new one was "
+            "started, {} settings, downloads and build records were kept, cached results are made "
+            "again when they are needed",
+            expected, kept));
   CHECK(fs::exists(root / "index.sqlite.bad-1"));
   CHECK_FALSE(fs::exists(root / "index.sqlite.damaged"));
   CHECK(mode_of(root / "index.sqlite") == 0600);

@@ -82,7 +82,16 @@ void emit_line(const Json& message) {
   write_all(STDOUT_FILENO, dump_json(message) + "\n");
 }
 
+std::map<std::string, Operation>& added_operations() {
+  static std::map<std::string, Operation> operations;
+  return operations;
+}
+
 }  // namespace
+
+void add_operation(const std::string& op, Operation operation) {
+  added_operations()[op] = std::move(operation);
+}
 
 Json serve(const Json& request, const std::function<void(const Json&)>& emit) {
   try {
@@ -94,6 +103,8 @@ Json serve(const Json& request, const std::function<void(const Json&)>& emit) {
     if (op == "git") return serve_git(request, on_progress);
     if (op == "git_resolve")
       return {{"commit", resolve_git(request.at("url"), request.at("ref"), request.at("scratch"))}};
+    const auto added = added_operations().find(op);
+    if (added != added_operations().end()) return added->second(request, emit);
     fail(ExitCode::machine, "slipway-fetch knows no '{}'", op);
   } catch (const Json::exception& problem) {
     fail(ExitCode::machine, "slipway-fetch was asked oddly: {}", problem.what());
