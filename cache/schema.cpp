@@ -244,10 +244,11 @@ void start_anew(Store::State& state, const std::string& problem) {
   // Pack numbers start anew: an old file under a new number would be read as something else.
   remove_packs(state);
   if (state.layout.fresh) return;
-  state.warnings.push_back(fmt::format(
-      "the store's index {}{}; a new one was started, {} settings, downloads and build records were kept, "
-      "cached results are made again when they are needed",
-      problem, had_file ? " and is set aside as " + bad : "", kept));
+  state.warnings.push_back(
+      fmt::format("the store's index {}{}; a new one was started, {} settings, downloads and build "
+                  "records were kept, "
+                  "cached results are made again when they are needed",
+                  problem, had_file ? " and is set aside as " + bad : "", kept));
 }
 
 }  // namespace

@@ -36,9 +36,7 @@ class Work {
 
   engine::Engine& engine() { return engine_; }
   cache::Lease& lease() { return engine_.lease(); }
-  image::Trees trees() {
-    return image_trees(session_.store, engine_);
-  }
+  image::Trees trees() { return image_trees(session_.store, engine_); }
 
   // By the machine's own cp, in the sandbox: the files may belong to mapped ids.
   void copy(sandbox::ExecSpec spec, const std::string& from, const std::string& to) {

@@ -208,8 +208,8 @@ EOF
   done
   equal "$(<said)" "$native builds for amd64"$'\n'"$native builds for arm64"
   # What this machine cannot run is told as that.
-  printf '\177ELF\002\001\001' >sh
-  head -c 200 /dev/zero >>sh
+  printf '\177ELF\002\001\001' >./sh
+  head -c 200 /dev/zero >>./sh
   chmod 755 sh
   printf 'FROM scratch\nCOPY sh /bin/sh\nRUN true\n' >Dockerfile
   expect_exit 1 docker_build --platform linux/s390x
