@@ -14,6 +14,8 @@ trap 'exec {server_in}>&- {recorder_in}>&- 2>/dev/null || true; wait; rm -rf "$w
 
 mkfifo "$work/server.in" "$work/recorder.in"
 "$driver" server "$work/upstream" <"$work/server.in" >"$work/server.out" &
+# Held open until the trap closes it.
+# shellcheck disable=SC2034
 exec {server_in}>"$work/server.in"
 until [[ -s $work/server.out ]]; do sleep 0.05; done
 server=$(cat "$work/server.out")
