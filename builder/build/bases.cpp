@@ -115,7 +115,10 @@ std::shared_ptr<Bases::Known> Bases::look_up(engine::Engine& engine, const std::
       known->reference = reference;
       known->platform = platform;
       known->image = std::move(stored->image);
-      if (stored->snapshot == 0 && !known->image.layers.empty())
+      // Named on another rung, its files may have other owners here: its layers are unpacked anew.
+      const bool usable =
+          stored->snapshot != 0 && stored->owners == image_trees(session_.store, engine).ids;
+      if (!usable && !known->image.layers.empty())
         known->stored_id = stored->image_id;
       else
         known->brought =

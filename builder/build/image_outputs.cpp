@@ -170,7 +170,7 @@ WrittenImages write_images(const Session& session, engine::Engine& engine,
             session.store, name,
             {named[i].platforms[j],
              "sha256:" + sha256_hex(oci::serialize_image_config(named[i].platforms[j].config)),
-             images[i].snapshots.at(j)});
+             images[i].snapshots.at(j), image_trees(session.store, engine).ids});
   if (outputs.iidfile) write_file_atomic(*outputs.iidfile, join(written.ids, "\n"));
   if (request.metadata_file) {
     // buildx's keys for one image; with several each stands in "images".

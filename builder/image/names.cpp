@@ -38,7 +38,8 @@ void name_image(cache::Store& store, const std::string& name, const NamedImage& 
                    {"layers", layers},
                    {"artifacts", artifacts},
                    {"blobs", blobs},
-                   {"snapshot", named.snapshot}});
+                   {"snapshot", named.snapshot},
+                   {"owners", named.owners}});
 }
 
 std::optional<NamedImage> find_named(const cache::Store& store, const std::string& name,
@@ -49,6 +50,7 @@ std::optional<NamedImage> find_named(const cache::Store& store, const std::strin
     NamedImage named;
     named.image_id = value->at("id").get<std::string>();
     named.snapshot = value->at("snapshot").get<cache::SnapshotId>();
+    named.owners = value->value("owners", std::string());
     if (named.snapshot != 0 && !store.find_snapshot(named.snapshot)) return std::nullopt;
     named.image.config = oci::parse_image_config(value->at("config").get<std::string>());
     for (const Json& row : value->at("layers")) {

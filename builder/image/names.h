@@ -15,6 +15,8 @@ struct NamedImage {
   /// The finished root filesystem; 0 = an empty one or, with layers, one that was never unpacked
   /// (import.h: unpack_image).
   cache::SnapshotId snapshot = 0;
+  /// How the snapshot keeps owners (Trees::ids): of no use where it is done otherwise.
+  std::string owners;
 };
 
 /// Keeps the image under a canonical name; gc leaves what it needs as long as the name stands.

@@ -218,6 +218,17 @@ EOF
   contains "$err" "FROM --platform=\$BUILDPLATFORM"
 }
 
+test_a_name_given_on_another_rung_keeps_its_owners() {
+  busybox_base
+  new_dir app
+  echo x >file
+  printf 'FROM scratch\nCOPY --chown=1234:77 file /\n' >Dockerfile
+  expect_exit 0 slipway build . --isolation none -t owned:1
+  printf 'FROM owned:1\nCOPY --from=base:1 / /\nRUN test "$(stat -c %%u:%%g /file)" = 1234:77\n' >Dockerfile
+  if [[ $(id -u) -ne 0 ]]; then skip "an ordinary user's rung none keeps no owners"; fi
+  expect_exit 0 docker_build
+}
+
 test_names_are_listed_and_forgotten() {
   new_dir app
   printf 'FROM scratch\nLABEL a=b\n' >Dockerfile
