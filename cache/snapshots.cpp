@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/files.h"
@@ -16,7 +17,29 @@ bool directory_exists(const Store::State& state, SnapshotId id) {
 }
 
 // Longer chains are flattened long before (400); a damaged index must not make us run forever.
-constexpr size_t chain_max = 100'000;
+constexpr uint64_t chain_max = 100'000;
+
+// The snapshot and what it stands on, topmost first; empty when one of them is missing. A single
+// statement: each takes SQLite's locks anew.
+std::optional<std::vector<SnapshotId>> find_chain(Database& database, SnapshotId id) {
+  std::vector<SnapshotId> layers;
+  if (id == 0) return layers;
+  Query rows = database.query(
+      "WITH RECURSIVE chain(id, parent, depth) AS ("
+      " SELECT id, parent, 0 FROM snapshots WHERE id = ?1 AND state = 1"
+      " UNION ALL"
+      " SELECT s.id, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.id = chain.parent"
+      " WHERE s.state = 1 AND chain.parent <> 0 AND depth < ?2) "
+      "SELECT id, parent FROM chain ORDER BY depth",
+      id, chain_max);
+  SnapshotId parent = id;
+  while (rows.next()) {
+    layers.push_back(rows.number(0));
+    parent = rows.number(1);
+  }
+  if (parent != 0) return std::nullopt;
+  return layers;
+}
 
 }  // namespace
 
@@ -31,13 +54,9 @@ bool has_tree(const Store::State& state, const Digest& id) {
 }
 
 bool is_chain_whole(const Store::State& state, Database& database, SnapshotId id) {
-  for (size_t depth = 0; id != 0; ++depth) {
-    if (depth > chain_max || !directory_exists(state, id)) return false;
-    Query row = database.query("SELECT parent FROM snapshots WHERE id = ? AND state = 1", id);
-    if (!row.next()) return false;
-    id = row.number(0);
-  }
-  return true;
+  const auto layers = find_chain(database, id);
+  return layers && std::all_of(layers->begin(), layers->end(),
+                               [&](SnapshotId layer) { return directory_exists(state, layer); });
 }
 
 void drop_snapshot(Database& database, SnapshotId id) {
@@ -113,15 +132,9 @@ std::optional<Snapshot> Store::find_snapshot(SnapshotId id) const {
 
 std::vector<SnapshotId> Store::chain(SnapshotId id) const {
   const Session index(*state_);
-  std::vector<SnapshotId> layers;
-  while (id != 0) {
-    Query row = index->query("SELECT parent FROM snapshots WHERE id = ? AND state = 1", id);
-    if (!row.next() || layers.size() > chain_max)
-      fail(ExitCode::machine, "snapshot {} is not in the store", id);
-    layers.push_back(id);
-    id = row.number(0);
-  }
-  return layers;
+  auto layers = find_chain(*index, id);
+  if (!layers) fail(ExitCode::machine, "snapshot {} is not in the store", id);
+  return std::move(*layers);
 }
 
 Digest Store::put_tree(const archive::Tree& tree) {
