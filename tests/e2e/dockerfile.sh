@@ -218,14 +218,15 @@ EOF
   contains "$err" "FROM --platform=\$BUILDPLATFORM"
 }
 
-test_a_name_given_on_another_rung_keeps_its_owners() {
+test_a_name_given_on_another_rung_is_unpacked_anew() {
+  [[ -z ${SLIPWAY_TEST_ISOLATION:-} ]] || return 0 # two rungs are wanted here
   busybox_base
   new_dir app
   echo x >file
-  printf 'FROM scratch\nCOPY --chown=1234:77 file /\n' >Dockerfile
+  printf 'FROM scratch\nCOPY file /\n' >Dockerfile
   expect_exit 0 slipway build . --isolation none -t owned:1
-  printf 'FROM owned:1\nCOPY --from=base:1 / /\nRUN test "$(stat -c %%u:%%g /file)" = 1234:77\n' >Dockerfile
-  if [[ $(id -u) -ne 0 ]]; then skip "an ordinary user's rung none keeps no owners"; fi
+  # Rung none keeps files as the caller's, whom a step sees as nobody.
+  printf 'FROM owned:1\nCOPY --from=base:1 / /\nRUN test "$(stat -c %%u:%%g /file)" = 0:0\n' >Dockerfile
   expect_exit 0 docker_build
 }
 
