@@ -7,7 +7,7 @@ using namespace slipway;
 TEST_CASE("emulators count when they are enabled and opened beforehand") {
   const TempDir dir = TempDir::create("emulators-test");
   const auto registered = [&](const std::string& name, const std::string& text) {
-    write_file((dir.path() / name).string(), text);
+    write_file_atomic(dir.path() / name, text);
   };
   CHECK(build::emulated_platforms(dir.path() / "missing").empty());
   registered("qemu-aarch64", "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: POCF\n");

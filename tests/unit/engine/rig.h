@@ -21,7 +21,7 @@ struct Rig {
   std::function<void(engine::Options&)> options;  ///< changes them before each build
   FakeWorker::Command command = [](const auto&, const auto&, const auto&) { return done(); };
   int commands_run = 0;
-  RemoteResults remote;
+  engine::RemoteResults remote;
 
   struct Recorder : report::View {
     explicit Recorder(std::vector<report::StepFinished>& all) : list(all) {}
@@ -53,6 +53,7 @@ struct Rig {
     made.app_id = "app";
     made.no_cache = no_cache;
     made.config = config;
+    made.remote = remote;
     made.locals["source"] = {
         source().string(), [](const std::string&, bool) { return false; }, {}, false, {}};
     made.locals["context"] = {source().string(), {}, {}, true, {}};
