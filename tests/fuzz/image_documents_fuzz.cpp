@@ -46,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       // What an existing layout says is kept; what comes out is an index again.
       expect_answer(text, size - 1, ExitCode::machine, [](std::string_view json) {
         if (json.empty()) return;
-        demand(oci::parse_document(image::layout_index({}, {}, json)).index.has_value());
+        demand(oci::parse_document(image::layout_index(std::vector<image::Named>(), {}, json))
+                   .index.has_value());
       });
       break;
     case 'h':
