@@ -12,6 +12,8 @@
 //   caches/<id>       directories of cache mounts; likewise
 //   leases/<id>, locks/<name>   flock'ed files
 //   logs/<build>.log  full logs
+//   partial/          downloads under way (downloads.h)
+//   recorder-ca.pem   the recorder's authority, 0600 (fetch/record/authority.h)
 //   reserve.*         space given up when the disk is full, so that gc can still write
 //   stat/<hash>       stat caches, one a source root (stat_cache.h)
 //   tmp/              swept when no one holds its lock

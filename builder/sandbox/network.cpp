@@ -24,16 +24,6 @@ constexpr auto ready_wait = std::chrono::seconds(10);
 constexpr const char* tunnel_device = "/dev/net/tun";
 constexpr const char* install_remedy = "sudo apt-get install -y passt slirp4netns";
 
-void bring_loopback_up() {
-  const Fd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!control) fail_errno("create a socket");
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  if (ioctl(control.get(), SIOCGIFFLAGS, &request) != 0) fail_errno("read the loopback's flags");
-  request.ifr_flags |= IFF_UP;
-  if (ioctl(control.get(), SIOCSIFFLAGS, &request) != 0) fail_errno("bring up the loopback");
-}
-
 bool tunnel_open_to_all() {
   struct stat info {};
   return stat(tunnel_device, &info) == 0 && (info.st_mode & 0006) == 0006;
@@ -72,6 +62,16 @@ bool has_default_route() {
 }
 
 }  // namespace
+
+void bring_loopback_up() {
+  const Fd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!control) fail_errno("create a socket");
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  if (ioctl(control.get(), SIOCGIFFLAGS, &request) != 0) fail_errno("read the loopback's flags");
+  request.ifr_flags |= IFF_UP;
+  if (ioctl(control.get(), SIOCSIFFLAGS, &request) != 0) fail_errno("bring up the loopback");
+}
 
 Fd make_network_namespace() {
   Fd network;

@@ -15,6 +15,9 @@ namespace slipway::sandbox {
 /// stays where it is. Called by a child of the worker.
 Fd make_network_namespace();
 
+/// Of the network namespace that the caller is in. Throws Error(machine).
+void bring_loopback_up();
+
 /// Which helper connects a namespace, found by looking at PATH.
 struct NetworkHelper {
   enum class Kind : uint8_t { none, pasta, slirp4netns } kind = Kind::none;

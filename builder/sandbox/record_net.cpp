@@ -4,32 +4,21 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <exception>
 #include <thread>
 
 #include "base/error.h"
+#include "sandbox/network.h"
 
 namespace slipway::sandbox {
 namespace {
 
 constexpr uint16_t http_port = 80, https_port = 443, dns_port = 53;
 constexpr int backlog = 512;
-
-void bring_loopback_up() {
-  const Fd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!control) fail_errno("create a socket");
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  if (ioctl(control.get(), SIOCGIFFLAGS, &request) != 0) fail_errno("read the loopback's flags");
-  request.ifr_flags |= IFF_UP;
-  if (ioctl(control.get(), SIOCSIFFLAGS, &request) != 0) fail_errno("bring up the loopback");
-}
 
 /// rtnetlink(7): "ip route add local default dev lo" of one family. Returns an errno.
 int add_local_route(int netlink, uint8_t family) {
